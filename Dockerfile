@@ -1,0 +1,26 @@
+# syntax=docker/dockerfile:1
+
+FROM rust:1.95-bookworm AS builder
+WORKDIR /src
+# Statements are checked against the committed description of the schema: no database is there while this builds.
+ENV SQLX_OFFLINE=true
+COPY . .
+# The caches keep the compiled dependencies between builds. The target folder is one of them, and no part of the
+# image, so the binary is copied out of it.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin purser && \
+    cp target/release/purser /usr/local/bin/purser
+
+FROM debian:bookworm-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin purser
+COPY --from=builder /usr/local/bin/purser /usr/local/bin/purser
+USER purser
+# Loopback inside a container cannot be reached from outside.
+ENV PURSER_HTTP__LISTEN=0.0.0.0:8080
+EXPOSE 8080
+# Perl, because every Debian image has it; curl and wget are not in this one. Healthy means ready: both
+# PostgreSQL and RabbitMQ are reachable.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["perl", "-MIO::Socket::INET", "-e", "my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1:8080', Timeout => 2) or exit 1; print $s \"GET /readyz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n\"; exit(<$s> =~ / 200 / ? 0 : 1)"]
+CMD ["purser", "serve"]
