@@ -1,0 +1,25 @@
+//! The pure core: what money is, what may be asked of a wallet, and what the answer is.
+//!
+//! Nothing here knows a clock, a socket, a database, JSON or randomness: whatever a rule needs is an
+//! argument. Start with [`rules`] (what an operation does), then [`books`] (how a batch is folded).
+
+pub mod balance;
+pub mod books;
+pub mod currency;
+pub mod entry;
+pub mod money;
+pub mod operation;
+pub mod outcome;
+pub mod rules;
+pub mod transaction;
+pub mod wallet;
+
+pub use balance::{Balance, Delta};
+pub use books::{Answered, Books, Changes};
+pub use currency::{Currencies, Currency, CurrencyCode};
+pub use entry::Entry;
+pub use money::{Amount, Money};
+pub use operation::{Fingerprint, IdempotencyKey, Kind, Operation, Request};
+pub use outcome::{Answer, CurrencyBalance, Outcome, Rejection};
+pub use transaction::{Status, Transaction, TransactionId};
+pub use wallet::{Standing, WalletId};
