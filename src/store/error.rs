@@ -1,0 +1,98 @@
+//! What can go wrong with the database, told apart by SQLSTATE, never by text.
+
+/// Infrastructure trouble. The source is kept, not pasted into the message.
+#[derive(Debug, thiserror::Error)]
+#[error("the database failed")]
+pub struct StoreError(#[from] sqlx::Error);
+
+/// What can be done about a [`StoreError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The database cannot be used now, whatever is asked. Try again until it can. A commit may or may not have happened.
+    Away,
+    /// Others were in the way. Nothing was written; trying again soon helps.
+    Conflict,
+    /// It refuses what was asked. Nothing was written; trying the same again does not help.
+    Refused,
+}
+
+impl StoreError {
+    /// What can be done about it.
+    pub fn trouble(&self) -> Trouble {
+        match &self.0 {
+            sqlx::Error::Database(error) => error.code().map_or(Trouble::Refused, |code| of_sqlstate(&code)),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Trouble::Away,
+            _ => Trouble::Refused,
+        }
+    }
+
+    /// Whether trying again can help.
+    pub fn is_transient(&self) -> bool {
+        self.trouble() != Trouble::Refused
+    }
+
+    /// Whether the database does not answer, or says that it is starting or stopping: as opposed to a wrong password or name.
+    pub fn is_starting(&self) -> bool {
+        match &self.0 {
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+            _ => self.trouble() == Trouble::Away,
+        }
+    }
+
+    /// The SQLSTATE for the metric, or `connection` where the database did not answer.
+    pub fn sqlstate(&self) -> String {
+        match &self.0 {
+            sqlx::Error::Database(error) => error.code().map_or_else(|| "unknown".to_owned(), |code| code.into_owned()),
+            _ => "connection".to_owned(),
+        }
+    }
+}
+
+/// See PostgreSQL's manual, appendix A: error codes.
+fn of_sqlstate(code: &str) -> Trouble {
+    match code {
+        // serialization_failure, deadlock_detected, lock_not_available, query_canceled (a timeout)
+        "40001" | "40P01" | "55P03" | "57014" => Trouble::Conflict,
+        // read_only_sql_transaction: the server is no longer the primary
+        "25006" => Trouble::Away,
+        _ => match code.get(..2) {
+            // connection exceptions, insufficient resources, operator intervention, system errors
+            Some("08" | "53" | "57" | "58") => Trouble::Away,
+            // Wrong password, no such database, a missing table or right: the set-up is wrong, not an operation.
+            // Waiting until someone has mended it loses nothing; blaming the operations would dead-letter every one.
+            Some("28" | "3D" | "42") => Trouble::Away,
+            _ => Trouble::Refused,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlstates_say_what_can_be_done() {
+        for (code, trouble) in [
+            ("40001", Trouble::Conflict),
+            ("40P01", Trouble::Conflict),
+            ("55P03", Trouble::Conflict),
+            ("57014", Trouble::Conflict),
+            ("57P01", Trouble::Away),
+            ("08006", Trouble::Away),
+            ("53100", Trouble::Away),
+            ("25006", Trouble::Away),
+            ("42P01", Trouble::Away),
+            ("23514", Trouble::Refused),
+            ("22003", Trouble::Refused),
+            ("P0001", Trouble::Refused),
+            ("", Trouble::Refused),
+        ] {
+            assert_eq!(of_sqlstate(code), trouble, "{code}");
+        }
+    }
+}
