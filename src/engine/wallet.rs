@@ -1,0 +1,159 @@
+//! The actor of one wallet: its line.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
+
+use super::lane::{Group, Lane};
+use super::registry::Registry;
+use super::responder::Submitted;
+use crate::ledger::WalletId;
+use crate::telemetry::Metrics;
+
+/// Keeps one wallet's operations in the order they came: a line of waiting ones, and at most one group in the lane.
+///
+/// While a group commits the next one gathers, so a busy wallet's groups grow by themselves.
+pub(super) struct WalletActor {
+    wallet: WalletId,
+    incarnation: u64,
+    lane: Addr<Lane>,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    group_operations_max: usize,
+    waiting: VecDeque<Submitted>,
+    group: GroupState,
+    received: u64,
+    end: End,
+}
+
+/// Whether a group is in the lane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GroupState {
+    None,
+    InFlight,
+}
+
+/// How the actor ends, known when it is dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It was not asked to: a panic, or the whole process stops.
+    Unexpected,
+    Retired,
+}
+
+/// The lane has committed this wallet's group.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct GroupDone;
+
+/// Stop, if there is nothing left to do.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Retire;
+
+impl WalletActor {
+    pub fn new(
+        (wallet, incarnation): (WalletId, u64),
+        lane: Addr<Lane>,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        group_operations_max: usize,
+    ) -> Self {
+        metrics.wallet_actors.inc();
+        Self {
+            wallet,
+            incarnation,
+            lane,
+            registry,
+            metrics,
+            group_operations_max,
+            waiting: VecDeque::new(),
+            group: GroupState::None,
+            received: 0,
+            end: End::Unexpected,
+        }
+    }
+
+    /// Hands the lane what waits, unless it still has a group of this wallet.
+    fn advance(&mut self, context: &Context<Self>) {
+        if self.group == GroupState::InFlight || self.waiting.is_empty() {
+            return;
+        }
+        let rest = self.waiting.split_off(self.waiting.len().min(self.group_operations_max));
+        let operations = std::mem::replace(&mut self.waiting, rest);
+        self.group = GroupState::InFlight;
+        self.lane.do_send(Group { wallet: context.address(), operations });
+    }
+}
+
+impl Actor for WalletActor {
+    type Context = Context<Self>;
+}
+
+impl Message for Submitted {
+    type Result = ();
+}
+
+impl Handler<Submitted> for WalletActor {
+    type Result = ();
+
+    fn handle(&mut self, submitted: Submitted, context: &mut Self::Context) {
+        self.received += 1;
+        self.waiting.push_back(submitted);
+        self.advance(context);
+    }
+}
+
+impl Handler<GroupDone> for WalletActor {
+    type Result = ();
+
+    fn handle(&mut self, GroupDone: GroupDone, context: &mut Self::Context) {
+        self.group = GroupState::None;
+        self.advance(context);
+    }
+}
+
+impl Handler<Retire> for WalletActor {
+    type Result = ();
+
+    fn handle(&mut self, Retire: Retire, context: &mut Self::Context) {
+        let is_busy = self.group == GroupState::InFlight || !self.waiting.is_empty();
+        if !is_busy && self.registry.leave(self.wallet, self.incarnation, self.received) {
+            self.end = End::Retired;
+            context.stop();
+        }
+    }
+}
+
+impl Drop for WalletActor {
+    fn drop(&mut self) {
+        self.metrics.wallet_actors.dec();
+        if self.end == End::Unexpected {
+            if std::thread::panicking() {
+                self.metrics.actor_panics.with_label_values(&["wallet"]).inc();
+                tracing::error!(wallet.id = self.wallet.0, "a wallet actor panicked");
+            }
+            // The operations it held answer their callers as they are dropped; the next operation starts a new actor.
+            self.registry.forget(self.wallet, self.incarnation);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// Panics in the actor, as a bug would.
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    pub struct Panic;
+
+    impl Handler<Panic> for WalletActor {
+        type Result = ();
+
+        fn handle(&mut self, Panic: Panic, _: &mut Self::Context) {
+            panic!("a bug, on purpose");
+        }
+    }
+}
