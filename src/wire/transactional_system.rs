@@ -1,0 +1,185 @@
+//! System 000's words: its check order, its texts, its envelope. See `contracts.md`, system 000.
+//!
+//! It is written in Go, so a missing field is the zero value, and a type error is Go's sentence. Every refusal has code 400, also one that
+//! the old system never had; those have Purser's reason. Unlike it, an amount may be a string and a key may be given.
+//!
+//! A ticker that can be no currency's code is refused here, before anyone can ask whether the wallet exists: the same answer that an
+//! existing wallet gives.
+
+use std::fmt::Write;
+
+use serde_json::error::Category;
+
+use super::request::{Field, Fields, Value};
+use super::{
+    Amount, CurrencyCode, Kind, Outcome, Refusal, Rejection, Reply, Request, envelope, malformed, unknown_operation,
+};
+use crate::ledger::{Answer, CurrencyBalance, Money, WalletId};
+
+/// The code of every refusal.
+pub(super) const REFUSED: u16 = 400;
+
+/// Go's names for what is read.
+#[derive(Clone, Copy)]
+struct GoStruct(&'static str);
+
+pub(super) fn kind(word: &str) -> Result<Kind, Refusal> {
+    match Kind::parse(word) {
+        Some(kind @ (Kind::Invoice | Kind::Withdraw | Kind::Balance)) => Ok(kind),
+        Some(Kind::Transfer) | None => Err(unknown_operation(format!("no such operation: {word}"))),
+    }
+}
+
+pub(super) fn decode(kind: Kind, text: &str) -> Result<(Request, Fields<'_>), Refusal> {
+    let go_struct = GoStruct(match kind {
+        Kind::Invoice => "InvoiceRequest",
+        Kind::Withdraw => "WithdrawRequest",
+        Kind::Transfer | Kind::Balance => "GetBalanceRequest",
+    });
+    let fields = fields(text, go_struct)?;
+    let wallet = go_struct.wallet_id(&fields)?;
+    let request = match kind {
+        Kind::Invoice => Request::Invoice { wallet, money: go_struct.money(&fields)? },
+        Kind::Withdraw => Request::Withdraw { wallet, money: go_struct.money(&fields)? },
+        Kind::Transfer | Kind::Balance => Request::Balance { wallet },
+    };
+    Ok((request, fields))
+}
+
+fn fields(text: &str, go_struct: GoStruct) -> Result<Fields<'_>, Refusal> {
+    match Fields::parse(text) {
+        Ok(fields) => Ok(fields),
+        // To Go, `null` leaves everything as it is: at zero.
+        Err(_) if text.trim_ascii() == "null" => Ok(Fields::default()),
+        Err(error) => Err(malformed(match error.classify() {
+            Category::Data => {
+                let kind = Value::of(text.trim_ascii()).kind();
+                format!("json: cannot unmarshal {kind} into Go value of type {}", go_struct.0)
+            }
+            Category::Eof => "unexpected end of JSON input".to_owned(),
+            Category::Syntax | Category::Io => syntax_error(text, &error),
+        })),
+    }
+}
+
+/// Go names the character it stumbled on. The place is the one where serde_json did, which is the same for what is common.
+fn syntax_error(text: &str, error: &serde_json::Error) -> String {
+    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    // Columns count bytes from 1.
+    let offset = line.floor_char_boundary(error.column().saturating_sub(1));
+    let before = line[..offset].trim_ascii_end().bytes().next_back();
+    match line[offset..].chars().next() {
+        None => "unexpected end of JSON input".to_owned(),
+        Some(character) => {
+            let looking_for = match before {
+                None | Some(b':' | b'[') => "beginning of value",
+                Some(b'{' | b',') => "beginning of object key string",
+                Some(_) => return format!("invalid character '{character}' in JSON: {error}"),
+            };
+            format!("invalid character '{character}' looking for {looking_for}")
+        }
+    }
+}
+
+impl GoStruct {
+    fn wallet_id(self, fields: &Fields<'_>) -> Result<WalletId, Refusal> {
+        let Some(value) = fields.get(Field::WalletId) else {
+            return Ok(WalletId(0));
+        };
+        value.integer().map(WalletId).ok_or_else(|| self.type_error(value, "wallet_id", "int"))
+    }
+
+    fn money(self, fields: &Fields<'_>) -> Result<Money, Refusal> {
+        let ticker = match fields.get(Field::Currency) {
+            Some(value) => value.string().ok_or_else(|| self.type_error(value, "ticker", "string"))?,
+            None => "".into(),
+        };
+        let amount = match fields.get(Field::Amount) {
+            Some(value) => {
+                let text = value.number_or_string().ok_or_else(|| self.type_error(value, "amount", "float32"))?;
+                Amount::parse(&text)
+            }
+            None => Err(Rejection::AmountNotPositive),
+        };
+        let amount = amount.map_err(|rejection| Refusal { reason: amount_reason(rejection), ..rejection.into() })?;
+        let currency = CurrencyCode::new(&ticker)
+            .ok_or_else(|| Refusal { reason: no_such_ticker(&ticker), ..Rejection::CurrencyUnknown.into() })?;
+        Ok(Money { amount, currency })
+    }
+
+    fn type_error(self, value: Value<'_>, name: &str, go_type: &str) -> Refusal {
+        let got = match value.kind() {
+            // Go shows the number where it is one of the wrong sort.
+            "number" if go_type == "int" => format!("number {}", value.text()),
+            kind => kind.to_owned(),
+        };
+        let reason = format!("json: cannot unmarshal {got} into Go struct field {}.{name} of type {go_type}", self.0);
+        Refusal { code: "wrong_type", status: 400, reason }
+    }
+}
+
+pub(super) fn reply_to(request: &Request, outcome: &Outcome) -> Reply {
+    let operation = outcome.kind.as_str();
+    match &outcome.result {
+        Ok(Answer::Transaction(_)) => envelope::success_without_body(operation),
+        Ok(Answer::Balances(lines)) => envelope::success(operation, &balances(lines)),
+        Err(rejection) => envelope::refusal(operation, REFUSED, &reason(*rejection, request), None),
+    }
+}
+
+fn reason(rejection: Rejection, request: &Request) -> String {
+    let wallet = request.wallet();
+    match (rejection, request.money()) {
+        (Rejection::WalletUnknown, _) => format!("the requested wallet with id = {wallet}, doesn't exist"),
+        (Rejection::CurrencyUnknown, Some(money)) => no_such_ticker(money.currency.as_str()),
+        (Rejection::InsufficientFunds, Some(money)) => {
+            format!("there are not enough {}'s on the wallet with id = {wallet} to be debited", money.currency)
+        }
+        _ => amount_reason(rejection),
+    }
+}
+
+fn amount_reason(rejection: Rejection) -> String {
+    match rejection {
+        Rejection::AmountNotPositive => "amount lower then 0".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn no_such_ticker(ticker: &str) -> String {
+    format!("the requested ticker with name = {ticker}, doesn't exist")
+}
+
+/// `actual_balance` has every currency the wallet ever held, `frozen_balance` what waits; an empty one is left out.
+fn balances(lines: &[CurrencyBalance]) -> String {
+    let mut body = "{".to_owned();
+    let actual = lines.iter().map(|line| (line, line.balance.available));
+    push_amounts(&mut body, "actual_balance", actual);
+    let frozen = lines.iter().map(|line| (line, line.balance.held + line.balance.incoming));
+    push_amounts(&mut body, "frozen_balance", frozen.filter(|(_, amount)| !amount.is_zero()));
+    body.push('}');
+    body
+}
+
+/// A JSON number holds every digit of a decimal. The lines come sorted by code, as Go sorts a map.
+fn push_amounts<'a>(
+    body: &mut String,
+    name: &str,
+    amounts: impl Iterator<Item = (&'a CurrencyBalance, rust_decimal::Decimal)>,
+) {
+    let mut opened = false;
+    for (line, amount) in amounts {
+        if opened {
+            body.push(',');
+        } else {
+            let separator = if body.len() > 1 { "," } else { "" };
+            write!(body, r#"{separator}"{name}":{{"#).expect("a string takes everything");
+            opened = true;
+        }
+        envelope::push_escaped(body, line.currency.as_str());
+        write!(body, ":{}", amount.normalize()).expect("a string takes everything");
+    }
+    if opened {
+        body.push('}');
+    }
+}
