@@ -1,0 +1,134 @@
+//! Deliveries in: decoded and submitted in the order they were delivered, by one task. That order is the order of every wallet's operations.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use lapin::Channel;
+use lapin::message::Delivery;
+use lapin::options::BasicCancelOptions;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::message::{self, Envelope, Intake};
+use super::session::SessionError;
+use super::settler::Settled;
+use super::verdict::Fate;
+use crate::engine::Processor;
+use crate::ledger::TransactionId;
+
+/// How long a stop waits for a moment when everything delivered is committed. Longer than any batch takes while the database is well.
+const HANDOVER_MAX: Duration = Duration::from_secs(2);
+
+/// How often it looks for that moment.
+const HANDOVER_POLL: Duration = Duration::from_millis(2);
+
+/// Deliveries taken before other tasks of the thread have a turn.
+const TURN: u64 = 64;
+
+/// Reads deliveries until it is told to stop.
+pub(super) struct Consumer {
+    pub(super) channel: Channel,
+    pub(super) deliveries: lapin::Consumer,
+    pub(super) processor: Processor,
+    pub(super) system_000: Option<String>,
+    pub(super) body_bytes_max: usize,
+    pub(super) settled: mpsc::UnboundedSender<Settled>,
+    /// How many deliveries the settler has heard of.
+    pub(super) heard_of: Arc<AtomicU64>,
+    /// While it says true, the settler acknowledges nothing.
+    pub(super) hold_acks: watch::Sender<bool>,
+    pub(super) stop: watch::Receiver<bool>,
+    /// When it stops without being told.
+    pub(super) until: Option<Instant>,
+}
+
+impl Consumer {
+    pub(super) async fn run(mut self) -> Result<(), SessionError> {
+        let told = told(self.stop.clone(), self.until);
+        tokio::pin!(told);
+        let mut read = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut told => break,
+                delivery = self.deliveries.next() => {
+                    self.take(delivery.ok_or(SessionError::Cancelled)?.map_err(SessionError::Consumer)?);
+                    read += 1;
+                    if read % TURN == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+        self.wind_down(read).await
+    }
+
+    /// Stops so that another instance can take over in order: no ack, so that the broker delivers the rest of the prefetch at most; then,
+    /// when all of it is committed, no consumer; then all acks.
+    async fn wind_down(&mut self, mut read: u64) -> Result<(), SessionError> {
+        self.hold_acks.send_replace(true);
+        let deadline = Instant::now() + HANDOVER_MAX;
+        let mut looks = tokio::time::interval(HANDOVER_POLL);
+        loop {
+            tokio::select! {
+                biased;
+                delivery = self.deliveries.next() => {
+                    self.take(delivery.ok_or(SessionError::Cancelled)?.map_err(SessionError::Consumer)?);
+                    read += 1;
+                }
+                _ = looks.tick() => {
+                    if self.heard_of.load(Ordering::Acquire) == read || Instant::now() >= deadline {
+                        break;
+                    }
+                }
+            }
+        }
+        let (tag, options) = (self.deliveries.tag(), BasicCancelOptions::default());
+        self.channel.basic_cancel(tag, options).await.map_err(SessionError::Consumer)?;
+        // What came before the broker heard of it is taken too: handed back, it would come again as a redelivery.
+        while let Some(delivery) = self.deliveries.next().await {
+            self.take(delivery.map_err(SessionError::Consumer)?);
+        }
+        self.hold_acks.send_replace(false);
+        Ok(())
+    }
+
+    fn take(&self, delivery: Delivery) {
+        let dialect = message::dialect_of(delivery.exchange.as_str(), self.system_000.as_deref());
+        let envelope = Envelope {
+            dialect,
+            routing_key: delivery.routing_key.as_str(),
+            redelivered: delivery.redelivered,
+            properties: &delivery.properties,
+            body: &delivery.data,
+        };
+        let intake = message::read(envelope, TransactionId(Uuid::now_v7()), self.body_bytes_max);
+        let settled = self.settled.clone();
+        let delivery = Box::new(delivery);
+        // A settler that is gone has left its deliveries to the broker, which delivers them again.
+        let settle = move |fate| drop(settled.send(Settled { delivery, dialect, fate }));
+        match intake {
+            Intake::Submit(operation) => {
+                let request = operation.request;
+                self.processor.submit_with(operation, move |result| settle(Fate::Answered(request, result)));
+            }
+            Intake::Refused(refusal) => settle(Fate::Refused(refusal)),
+            Intake::Ambiguous => settle(Fate::Ambiguous),
+        }
+    }
+}
+
+/// Returns when it is time to stop.
+async fn told(mut stop: watch::Receiver<bool>, until: Option<Instant>) {
+    let asked = async {
+        // An error means that whoever could ask is gone.
+        stop.wait_for(|stop| *stop).await.ok();
+    };
+    match until {
+        Some(until) => drop(tokio::time::timeout_at(until, asked).await),
+        None => asked.await,
+    }
+}

@@ -1,0 +1,325 @@
+//! The life of a connection, and of the next one, and so on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout};
+
+use super::ack_window::AckWindow;
+use super::consumer::Consumer;
+use super::dead_letter::DeadLetters;
+use super::settler::{Counters, Settler};
+use super::topology::{DeclareError, Topology, short};
+use crate::engine::Processor;
+use crate::settings::{self, ms};
+use crate::telemetry::Metrics;
+
+/// The first pause before a broker that is away is tried again; each pause is about twice the one before.
+const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// How long connecting and declaring may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How soon a broker that fell silent counts as gone, unless its address says otherwise. Seconds. RabbitMQ suggests 60.
+const HEARTBEAT: u16 = 20;
+
+/// How long a session reads one message at a time after a message that could not be read.
+const CAREFUL_SPAN: Duration = Duration::from_secs(5);
+
+/// How long a goodbye may take.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long to wait for the consumer to say what happened when another part of the session noticed first.
+const EXPLANATION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Keeps one session running.
+pub(super) struct Supervisor {
+    settings: settings::Broker,
+    topology: Topology,
+    processor: Processor,
+    metrics: Arc<Metrics>,
+    counters: Counters,
+    health: Arc<AtomicBool>,
+    stop: watch::Receiver<bool>,
+    consuming_ended: watch::Sender<bool>,
+}
+
+/// How a session reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// As many messages at once as the prefetch allows.
+    Full,
+    /// One at a time: the next may be one that ends the connection, and those with it would be counted as delivered too.
+    Careful,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error("broker.url (or AMQP_URL) is not an AMQP address: amqp://USER:PASSWORD@HOST:PORT/VHOST")]
+    Address,
+    #[error("the broker did not answer in time")]
+    Timeout,
+    #[error("the broker cannot be connected to")]
+    Connect(#[source] lapin::Error),
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    #[error("operations cannot be consumed")]
+    Consume(#[source] lapin::Error),
+    #[error("the broker ended the consumer: its queue was deleted or moved")]
+    Cancelled,
+    #[error("the consumer failed")]
+    Consumer(#[source] lapin::Error),
+    #[error("settling deliveries failed")]
+    Settler(#[source] lapin::Error),
+    #[error("publishing dead letters failed")]
+    DeadLetter(#[source] lapin::Error),
+    #[error("a part of the session ended by a panic: a bug")]
+    Panic(#[source] JoinError),
+}
+
+impl SessionError {
+    /// Whether someone must change something before trying again can help.
+    fn is_lasting(&self) -> bool {
+        match self {
+            Self::Address | Self::Panic(_) => true,
+            Self::Declare(error) => error.is_lasting(),
+            // It is there and says no: a wrong password or virtual host.
+            Self::Connect(error) => error.is_amqp_error(),
+            _ => false,
+        }
+    }
+
+    /// Whether the broker delivered something that lapin cannot read.
+    fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Consumer(error) if matches!(error.kind(), ErrorKind::ParsingError(_)))
+    }
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        settings: &settings::Broker,
+        dialect: &settings::TransactionalSystem,
+        processor: Processor,
+        metrics: Arc<Metrics>,
+        health: Arc<AtomicBool>,
+        stop: watch::Receiver<bool>,
+        consuming_ended: watch::Sender<bool>,
+    ) -> Self {
+        let topology = Topology::new(settings, dialect);
+        let counters = Counters::new(&metrics, &topology.queue);
+        Self { settings: settings.clone(), topology, processor, metrics, counters, health, stop, consuming_ended }
+    }
+
+    /// One session after the other, until it is told to stop.
+    pub(super) async fn run(self) {
+        let mut pause = RECONNECT_PAUSE_MIN;
+        let mut pace = Pace::Full;
+        let mut stop = self.stop.clone();
+        while !*stop.borrow() {
+            let result = tokio::select! {
+                // While it connects, there is nothing to end in good order.
+                connected = timeout(CONNECT_TIMEOUT, self.connect(pace)) => connected.unwrap_or(Err(SessionError::Timeout)),
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let result = match result {
+                Ok(session) => {
+                    pause = RECONNECT_PAUSE_MIN;
+                    self.set_health(true);
+                    tracing::info!(queue = self.topology.queue, ?pace, "consuming operations");
+                    let result = session.run(|| self.set_health(false), &self.consuming_ended).await;
+                    self.set_health(false);
+                    result
+                }
+                Err(error) => Err(error),
+            };
+            pace = if result.as_ref().is_err_and(SessionError::is_unreadable) { Pace::Careful } else { Pace::Full };
+            if let Err(error) = result {
+                if error.is_lasting() {
+                    pause = self.pause_max();
+                    tracing::error!(error = chain(&error), "operations are not consumed until this is mended");
+                } else {
+                    tracing::warn!(error = chain(&error), "operations are not consumed; trying again");
+                }
+                let pause_now = jittered(pause);
+                pause = (pause * 2).min(self.pause_max());
+                // An error means that whoever could say stop is gone; then this task is about to end too.
+                timeout(pause_now, stop.wait_for(|stop| *stop)).await.ok();
+            }
+        }
+        self.set_health(false);
+        self.consuming_ended.send_replace(true);
+    }
+
+    fn pause_max(&self) -> Duration {
+        ms(self.settings.reconnect_pause_max_ms).max(RECONNECT_PAUSE_MIN)
+    }
+
+    fn set_health(&self, is_consuming: bool) {
+        self.health.store(is_consuming, Ordering::Relaxed);
+        self.metrics.amqp_connected.set(is_consuming.into());
+    }
+
+    async fn connect(&self, pace: Pace) -> Result<Session, SessionError> {
+        let mut uri: AMQPUri = self.settings.url.expose().parse().map_err(|_| SessionError::Address)?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        let properties = ConnectionProperties::default().with_connection_name("purser".into());
+        let connection = Connection::connect_uri(uri, properties).await.map_err(SessionError::Connect)?;
+        self.topology.declare(&connection).await?;
+        let parts = self.parts(&connection, pace).await.map_err(SessionError::Consume)?;
+        let channels = [parts.settler.channel.clone(), parts.dead_letters.channel.clone()];
+        Ok(Session { connection, channels, parts })
+    }
+
+    /// One channel consumes, replies and acknowledges, in that order; another publishes dead letters and confirms.
+    async fn parts(&self, connection: &Connection, pace: Pace) -> lapin::Result<Parts> {
+        let confirming = connection.create_channel().await?;
+        confirming.confirm_select(ConfirmSelectOptions::default()).await?;
+        let channel = connection.create_channel().await?;
+        let (prefetch, until) = match pace {
+            Pace::Full => (self.settings.prefetch, None),
+            Pace::Careful => (1, Some(Instant::now() + CAREFUL_SPAN)),
+        };
+        // Not global: that is per consumer, the only kind RabbitMQ 4 has.
+        channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
+        let queue = short(&self.topology.queue)?;
+        let options = BasicConsumeOptions::default();
+        let deliveries = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+
+        // Both are bounded by the prefetch: nothing is in them but deliveries that are not acknowledged.
+        let (settled, fates) = mpsc::unbounded_channel();
+        let (letters, posted) = mpsc::unbounded_channel();
+        let (safe, safe_letters) = mpsc::unbounded_channel();
+        let (hold_acks, acks_held) = watch::channel(false);
+        let heard_of = Arc::new(AtomicU64::new(0));
+        let consumer = Consumer {
+            channel: channel.clone(),
+            deliveries,
+            processor: self.processor.clone(),
+            system_000: self.topology.system_000.clone(),
+            body_bytes_max: self.settings.body_bytes_max,
+            settled,
+            heard_of: Arc::clone(&heard_of),
+            hold_acks,
+            stop: self.stop.clone(),
+            until,
+        };
+        let settler = Settler {
+            channel,
+            settled: fates,
+            heard_of,
+            hold_acks: acks_held,
+            letters,
+            safe_letters,
+            counters: self.counters.clone(),
+            window: AckWindow::new(),
+            stragglers_max: usize::from(prefetch / 2),
+            letters_pending: 0,
+            requeues: std::collections::VecDeque::new(),
+        };
+        let dead_letters = DeadLetters { channel: confirming, topology: self.topology.clone(), letters: posted, safe };
+        Ok(Parts { consumer, settler, dead_letters })
+    }
+}
+
+/// One connection with what runs on it.
+struct Session {
+    connection: Connection,
+    /// Kept until the connection has been closed: a channel that is dropped closes itself, and the two goodbyes would get in each other's way.
+    channels: [Channel; 2],
+    parts: Parts,
+}
+
+struct Parts {
+    consumer: Consumer,
+    settler: Settler,
+    dead_letters: DeadLetters,
+}
+
+impl Session {
+    /// Runs until it was stopped and everything is settled, or until a part of it fails; then the other parts end too.
+    async fn run(self, stopping: impl Fn(), consuming_ended: &watch::Sender<bool>) -> Result<(), SessionError> {
+        let Parts { consumer, settler, dead_letters } = self.parts;
+        let mut stop = consumer.stop.clone();
+        let mut parts = JoinSet::new();
+        let consumer = parts.spawn(consumer.run()).id();
+        parts.spawn(settler.run());
+        parts.spawn(dead_letters.run());
+        let mut is_stopping = false;
+        let result = loop {
+            let joined = tokio::select! {
+                joined = parts.join_next_with_id() => joined,
+                Ok(_) = stop.wait_for(|stop| *stop), if !is_stopping => {
+                    is_stopping = true;
+                    stopping();
+                    continue;
+                }
+            };
+            match joined {
+                None => break Ok(()),
+                Some(Ok((id, Ok(())))) => {
+                    // After a careful span the consumer ends too, but the next session consumes again.
+                    if id == consumer && is_stopping {
+                        consuming_ended.send_replace(true);
+                    }
+                }
+                Some(Ok((id, Err(error)))) if id == consumer => break Err(error),
+                Some(Ok((_, Err(error)))) => break Err(explained(&mut parts, consumer, error).await),
+                Some(Err(error)) => break Err(SessionError::Panic(error)),
+            }
+        };
+        parts.shutdown().await;
+        // A connection that is broken has nothing to say any more.
+        timeout(GOODBYE_TIMEOUT, self.connection.close(200, "done".into())).await.ok();
+        drop(self.channels);
+        result
+    }
+}
+
+/// When a connection breaks, every part of its session fails; the consumer is the one that learns why.
+async fn explained(
+    parts: &mut JoinSet<Result<(), SessionError>>,
+    consumer: tokio::task::Id,
+    error: SessionError,
+) -> SessionError {
+    let explanation = async {
+        while let Some(joined) = parts.join_next_with_id().await {
+            if let Ok((id, Err(error))) = joined
+                && id == consumer
+            {
+                return Some(error);
+            }
+        }
+        None
+    };
+    timeout(EXPLANATION_TIMEOUT, explanation).await.ok().flatten().unwrap_or(error)
+}
+
+/// Between half the pause and all of it, so that many who lost a broker do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    let half = pause / 2;
+    half + Duration::from_micros(rand::random_range(0..=u64::try_from(half.as_micros()).unwrap_or(u64::MAX)))
+}
+
+/// An error with all its sources, for a log line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        // Some errors repeat their source's words.
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = error.source();
+    }
+    text
+}

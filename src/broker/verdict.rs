@@ -1,0 +1,129 @@
+//! What becomes of a delivery once its fate is known. Pure: the table needs no broker to be tested.
+
+use crate::engine::SubmitError;
+use crate::ledger::{Outcome, Request};
+use crate::wire::{self, Dialect, Refusal, Reply};
+
+/// How a delivery is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It has been dealt with.
+    Ack,
+    /// Nobody got an answer and it cannot be done: it goes to the dead letters, then it is acknowledged.
+    DeadLetter(Reason),
+    /// It may have been applied before: it goes to the dead letters for someone to decide.
+    Park(Reason),
+    /// It is handed back after a pause, to be delivered again.
+    Requeue,
+    /// Purser is stopping: the broker takes it back when the connection ends.
+    Leave,
+}
+
+/// Why a delivery ended among the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// Permanent snake_case code.
+    pub(super) code: &'static str,
+    /// For people.
+    pub(super) text: String,
+}
+
+impl Reason {
+    fn ambiguous_redelivery() -> Self {
+        let text = "it came again without an idempotency key: it may or may not have been applied".to_owned();
+        Self { code: "ambiguous_redelivery", text }
+    }
+}
+
+/// What came of a delivery.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It was no operation.
+    Refused(Refusal),
+    /// It came again without a key.
+    Ambiguous,
+    /// The engine's answer.
+    Answered(Request, Result<Outcome, SubmitError>),
+}
+
+/// Whether somebody waits for a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// There is a `reply_to`.
+    Waits,
+    /// There is none.
+    None,
+}
+
+/// How a delivery is settled, and the reply to it if somebody waits for one. `routing_key` is the operation's word as it came.
+pub(super) fn of(fate: &Fate, dialect: Dialect, routing_key: &str, asker: Asker) -> (Verdict, Option<Reply>) {
+    let waits = asker == Asker::Waits;
+    match fate {
+        Fate::Ambiguous => (Verdict::Park(Reason::ambiguous_redelivery()), None),
+        // A refusal is an answer; without anybody to answer it is kept where somebody can find it.
+        Fate::Refused(refusal) if waits => (Verdict::Ack, Some(wire::reply_refusal(dialect, routing_key, refusal))),
+        Fate::Refused(Refusal { code, reason, .. }) => {
+            (Verdict::DeadLetter(Reason { code, text: reason.clone() }), None)
+        }
+        Fate::Answered(request, Ok(outcome)) if waits => {
+            (Verdict::Ack, Some(wire::reply_to(dialect, request, outcome)))
+        }
+        Fate::Answered(_, Ok(Outcome { result: Err(rejection), .. })) if !rejection.is_recorded() => {
+            (Verdict::DeadLetter(Reason { code: rejection.code(), text: rejection.to_string() }), None)
+        }
+        Fate::Answered(_, Ok(_)) => (Verdict::Ack, None),
+        Fate::Answered(_, Err(SubmitError::ShuttingDown)) => (Verdict::Leave, None),
+        Fate::Answered(_, Err(error)) if error.is_transient() => (Verdict::Requeue, None),
+        Fate::Answered(_, Err(error)) => {
+            let reply = waits.then(|| wire::reply_failure(dialect, routing_key, error));
+            (Verdict::DeadLetter(Reason { code: "not_stored", text: error.to_string() }), reply)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ledger::outcome::Replay;
+    use crate::ledger::{Answer, Kind, Rejection, WalletId};
+    use crate::store::StoreError;
+
+    fn answered(result: Result<Result<Answer, Rejection>, SubmitError>) -> Fate {
+        let outcome = result.map(|result| Outcome { kind: Kind::Balance, result, replay: Replay::First });
+        Fate::Answered(Request::Balance { wallet: WalletId(1) }, outcome)
+    }
+
+    /// The verdict and the reply's code, with somebody waiting and with nobody.
+    fn check(fate: &Fate, when_asked: &str, when_not: &str) {
+        for (asker, expected) in [(Asker::Waits, when_asked), (Asker::None, when_not)] {
+            let (verdict, reply) = of(fate, Dialect::Native, "balance", asker);
+            let verdict = match verdict {
+                Verdict::Ack => "ack".to_owned(),
+                Verdict::DeadLetter(reason) => format!("dead_letter {}", reason.code),
+                Verdict::Park(reason) => format!("park {}", reason.code),
+                Verdict::Requeue => "requeue".to_owned(),
+                Verdict::Leave => "leave".to_owned(),
+            };
+            let code = reply.map(|reply| format!(", {}", reply.status)).unwrap_or_default();
+            assert_eq!(format!("{verdict}{code}"), expected, "{fate:?} {asker:?}");
+        }
+    }
+
+    #[test]
+    fn every_fate_has_its_verdict() {
+        check(&answered(Ok(Ok(Answer::Balances(vec![])))), "ack, 200", "ack");
+        check(&answered(Ok(Err(Rejection::InsufficientFunds))), "ack, 422", "ack");
+        check(&answered(Ok(Err(Rejection::WalletUnknown))), "ack, 404", "dead_letter wallet_unknown");
+        check(&answered(Ok(Err(Rejection::IdempotencyKeyReused))), "ack, 422", "dead_letter idempotency_key_reused");
+        let refusal = Refusal { code: "malformed_json", status: 400, reason: "the body must be UTF-8".to_owned() };
+        check(&Fate::Refused(refusal), "ack, 400", "dead_letter malformed_json");
+        check(&Fate::Ambiguous, "park ambiguous_redelivery", "park ambiguous_redelivery");
+        check(&answered(Err(SubmitError::ShuttingDown)), "leave", "leave");
+        check(&answered(Err(SubmitError::Contended)), "requeue", "requeue");
+        check(&answered(Err(SubmitError::Abandoned)), "requeue", "requeue");
+        let refused = Arc::new(StoreError::from(sqlx::Error::RowNotFound));
+        check(&answered(Err(SubmitError::Store(refused))), "dead_letter not_stored, 500", "dead_letter not_stored");
+    }
+}
