@@ -119,9 +119,8 @@ impl Topology {
         // A message that kills its consumer each time ends among the dead letters, not in an endless loop.
         arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(self.delivery_limit.into()));
         arguments.insert("x-dead-letter-exchange".into(), text(&self.dead_letter));
-        // Without these two a message may vanish on its way to the dead letters.
-        arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
-        arguments.insert("x-overflow".into(), text("reject-publish"));
+        // Not at-least-once: on RabbitMQ 3.10 a queue with that strategy that is deleted while it starts takes the strategy away from every
+        // queue of the node. The broker dead-letters by the limit only; all else Purser puts there itself, confirmed.
         queue(channel, &self.queue, arguments).await?;
 
         bind_queue(channel, &self.unknown, &self.queue, "").await?;

@@ -140,6 +140,11 @@ impl Processor {
         }
     }
 
+    /// Whether a drain has begun: new operations are refused.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::SeqCst)
+    }
+
     /// Whether the last commit found the database there.
     pub fn database_is_up(&self) -> bool {
         self.0.settler.database_is_up()

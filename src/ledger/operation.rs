@@ -115,9 +115,9 @@ impl Request {
     }
 
     /// The credited wallet of a transfer.
-    pub const fn to_wallet(&self) -> Option<WalletId> {
+    pub const fn to_wallet(self) -> Option<WalletId> {
         match self {
-            Self::Transfer { to_wallet, .. } => Some(*to_wallet),
+            Self::Transfer { to_wallet, .. } => Some(to_wallet),
             _ => None,
         }
     }

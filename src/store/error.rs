@@ -3,7 +3,15 @@
 /// Infrastructure trouble. The source is kept, not pasted into the message.
 #[derive(Debug, thiserror::Error)]
 #[error("the database failed")]
-pub struct StoreError(#[from] sqlx::Error);
+pub struct StoreError {
+    source: sqlx::Error,
+    trouble: Trouble,
+}
+
+/// The setting that says where the database is does not hold an address. It is not shown: it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("database.url (or DATABASE_URL) is not a PostgreSQL address: postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+pub struct AddressError;
 
 /// What can be done about a [`StoreError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +24,9 @@ pub enum Trouble {
     Refused,
 }
 
-impl StoreError {
-    /// What can be done about it.
-    pub fn trouble(&self) -> Trouble {
-        match &self.0 {
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> Self {
+        let trouble = match &source {
             sqlx::Error::Database(error) => error.code().map_or(Trouble::Refused, |code| of_sqlstate(&code)),
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
@@ -28,7 +35,20 @@ impl StoreError {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Trouble::Away,
             _ => Trouble::Refused,
-        }
+        };
+        Self { source, trouble }
+    }
+}
+
+impl StoreError {
+    /// An error before anything was asked: whatever it is, no operation is to blame.
+    pub(super) fn before_anything(source: sqlx::Error) -> Self {
+        Self { source, trouble: Trouble::Away }
+    }
+
+    /// What can be done about it.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble
     }
 
     /// Whether trying again can help.
@@ -38,7 +58,7 @@ impl StoreError {
 
     /// Whether the database does not answer, or says that it is starting or stopping: as opposed to a wrong password or name.
     pub fn is_starting(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
             _ => self.trouble() == Trouble::Away,
         }
@@ -46,7 +66,7 @@ impl StoreError {
 
     /// The SQLSTATE for the metric, or `connection` where the database did not answer.
     pub fn sqlstate(&self) -> String {
-        match &self.0 {
+        match &self.source {
             sqlx::Error::Database(error) => error.code().map_or_else(|| "unknown".to_owned(), |code| code.into_owned()),
             _ => "connection".to_owned(),
         }

@@ -15,13 +15,12 @@ pub mod wallets;
 
 use std::str::FromStr;
 
-use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::settings::{Database, ms};
 
-pub use error::{StoreError, Trouble};
+pub use error::{AddressError, StoreError, Trouble};
 
 /// A SQL transaction: everything of one batch happens in one.
 pub type DbTx = sqlx::Transaction<'static, sqlx::Postgres>;
@@ -50,7 +49,7 @@ pub struct Store {
 impl Store {
     /// Opens the database with one posting connection per lane. Connections are made when they are first needed, so the database may
     /// still be away.
-    pub fn new(settings: &Database, lanes: usize) -> anyhow::Result<Self> {
+    pub fn new(settings: &Database, lanes: usize) -> Result<Self, AddressError> {
         let options = connect_options(settings)?;
         let timeouts = [
             ("statement_timeout", settings.statement_timeout_ms.to_string()),
@@ -59,7 +58,7 @@ impl Store {
         // A connection found broken shows as an error of its first statement, and the batch is tried again:
         // a ping before each batch would cost a round trip to learn the same.
         let pool = || PgPoolOptions::new().acquire_timeout(ms(settings.acquire_timeout_ms)).test_before_acquire(false);
-        let lanes = u32::try_from(lanes).context("engine.lanes is too large")?;
+        let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
         Ok(Self {
             posting: pool()
                 .max_connections(lanes)
@@ -87,7 +86,7 @@ impl Store {
 
     /// Begins the SQL transaction of a batch.
     pub async fn begin(&self) -> Result<DbTx, StoreError> {
-        Ok(self.posting.begin().await?)
+        self.posting.begin().await.map_err(StoreError::before_anything)
     }
 
     /// The known currencies, read anew when a batch may need it.
@@ -102,11 +101,10 @@ impl Store {
     }
 }
 
-/// How to connect. The error does not hold the address: it may hold a password.
-pub fn connect_options(settings: &Database) -> anyhow::Result<PgConnectOptions> {
-    PgConnectOptions::from_str(settings.url.expose()).map(|options| options.application_name("purser")).map_err(|_| {
-        anyhow::anyhow!(
-            "database.url (or DATABASE_URL) is not a PostgreSQL address: postgres://USER:PASSWORD@HOST:PORT/DATABASE"
-        )
-    })
+/// How to connect.
+pub fn connect_options(settings: &Database) -> Result<PgConnectOptions, AddressError> {
+    PgConnectOptions::from_str(settings.url.expose())
+        // Statements are measured per batch; a log line each would cost more than some of them.
+        .map(|options| options.application_name("purser").disable_statement_logging())
+        .map_err(|_| AddressError)
 }
