@@ -1,0 +1,215 @@
+//! Settings: built-in `config/purser.toml` < file < environment < flags. What each is for stands in that file.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+
+mod layers;
+mod secret;
+
+pub use layers::{Layers, Origin};
+pub use secret::Secret;
+
+/// The built-in defaults, which are also the manual.
+pub const DEFAULTS: &str = include_str!("../config/purser.toml");
+
+/// The longest a PostgreSQL timeout can be. Milliseconds.
+const POSTGRES_TIMEOUT_MS_MAX: u64 = 2_147_483_647;
+/// AMQP allows 255 bytes; a queue's number is appended.
+const BROKER_NAME_BYTES_MAX: usize = 240;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// PostgreSQL.
+    pub database: Database,
+    /// RabbitMQ.
+    pub broker: Broker,
+    /// Actors and lanes.
+    pub engine: Engine,
+    /// The HTTP server.
+    pub http: Http,
+    /// Logs.
+    pub telemetry: Telemetry,
+    /// The older systems' interfaces.
+    pub dialects: Dialects,
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Database {
+    pub url: Secret,
+    pub read_connections_max: u32,
+    pub start_timeout_ms: u64,
+    pub acquire_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
+    pub lock_timeout_ms: u64,
+    pub migrate_on_start: bool,
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Broker {
+    pub enabled: bool,
+    pub url: Secret,
+    pub operations_exchange: String,
+    pub operations_queue: String,
+    pub shards: u16,
+    pub dead_letter: String,
+    pub prefetch: u16,
+    pub delivery_limit: u32,
+    pub body_bytes_max: usize,
+    pub reconnect_pause_max_ms: u64,
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Engine {
+    pub lanes: usize,
+    pub batch_max: usize,
+    pub actor_idle_timeout_ms: u64,
+    pub conflict_retries_max: u32,
+    pub reconnect_pause_max_ms: u64,
+    pub drain_timeout_ms: u64,
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub workers: usize,
+    pub in_flight_max: usize,
+    pub body_bytes_max: usize,
+    pub head_timeout_ms: u64,
+    pub request_timeout_ms: u64,
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Telemetry {
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Human in a terminal, JSON elsewhere.
+    Auto,
+    /// For reading.
+    Human,
+    /// For machines.
+    Json,
+}
+
+/// The older systems' interfaces.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dialects {
+    /// System 000.
+    pub transactional_system: TransactionalSystem,
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct TransactionalSystem {
+    pub enabled: bool,
+    pub exchange: String,
+}
+
+impl Settings {
+    /// Reads the built-in defaults, `file` if there is one, and the environment, and checks every value.
+    ///
+    /// Errors name the setting, where it was set and what to do; they never hold a value that may be a secret.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        Layers::read(file, std::env::vars_os())?.settings()
+    }
+
+    /// Refuses values that cannot work, naming the setting and what to do.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match self.problem() {
+            None => Ok(()),
+            Some((key, problem)) => bail!("{key} {problem}"),
+        }
+    }
+
+    /// The first setting that cannot work, and why.
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let Self { database, broker, engine, http, telemetry: _, dialects } = self;
+        let older = &dialects.transactional_system;
+        let problems = [
+            ("database.url", address_problem(&database.url, "postgres", "postgres://USER:PASSWORD@HOST:5432/DATABASE")),
+            ("database.read_connections_max", at_least_one(database.read_connections_max)),
+            ("database.acquire_timeout_ms", at_least_one(database.acquire_timeout_ms)),
+            ("database.statement_timeout_ms", at_most(database.statement_timeout_ms, POSTGRES_TIMEOUT_MS_MAX)),
+            ("database.lock_timeout_ms", at_most(database.lock_timeout_ms, POSTGRES_TIMEOUT_MS_MAX)),
+            ("broker.url", address_problem(&broker.url, "amqp", "amqp://USER:PASSWORD@HOST:5672/%2f")),
+            ("broker.operations_exchange", name_problem(&broker.operations_exchange)),
+            ("broker.operations_queue", name_problem(&broker.operations_queue)),
+            ("broker.shards", (broker.shards != 1).then(|| "must be 1: this version serves one queue".to_owned())),
+            ("broker.dead_letter", name_problem(&broker.dead_letter)),
+            // To a broker, 0 means no bound at all.
+            ("broker.prefetch", at_least_one(broker.prefetch)),
+            ("broker.delivery_limit", at_least_one(broker.delivery_limit)),
+            ("broker.body_bytes_max", at_least_one(broker.body_bytes_max)),
+            ("engine.lanes", at_least_one(engine.lanes)),
+            ("engine.batch_max", at_least_one(engine.batch_max)),
+            ("engine.actor_idle_timeout_ms", at_least_one(engine.actor_idle_timeout_ms)),
+            ("http.workers", at_least_one(http.workers)),
+            ("http.in_flight_max", at_least_one(http.in_flight_max)),
+            ("http.body_bytes_max", at_least_one(http.body_bytes_max)),
+            ("http.head_timeout_ms", at_least_one(http.head_timeout_ms)),
+            ("http.request_timeout_ms", at_least_one(http.request_timeout_ms)),
+            ("dialects.transactional_system.exchange", name_problem(&older.exchange)),
+        ];
+        problems.into_iter().find_map(|(key, problem)| Some((key, problem?)))
+    }
+}
+
+fn at_least_one<T: PartialEq + From<u8>>(value: T) -> Option<String> {
+    (value == T::from(0)).then(|| "must be at least 1".to_owned())
+}
+
+fn at_most(value: u64, most: u64) -> Option<String> {
+    (value > most).then(|| format!("must be at most {most}"))
+}
+
+/// Whether AMQP can have an exchange or a queue of this name. Room is left for the number of a queue.
+fn name_problem(name: &str) -> Option<String> {
+    (name.is_empty() || name.len() > BROKER_NAME_BYTES_MAX)
+        .then(|| format!("must be a name of 1 to {BROKER_NAME_BYTES_MAX} bytes"))
+}
+
+/// An address is judged without being shown: it may hold a password in the wrong place.
+fn address_problem(address: &Secret, scheme: &str, shape: &str) -> Option<String> {
+    let schemes = [scheme.to_owned(), format!("{scheme}s"), format!("{scheme}ql")];
+    let is_good = url::Url::parse(address.expose())
+        .is_ok_and(|address| !address.cannot_be_a_base() && schemes.iter().any(|scheme| scheme == address.scheme()));
+    (!is_good).then(|| {
+        format!(
+            "must be an address like {shape} (not shown: it may hold a password; write its special characters as %XX)"
+        )
+    })
+}
+
+/// A number of milliseconds as a duration.
+pub const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
