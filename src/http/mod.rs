@@ -1,0 +1,17 @@
+//! HTTP: actix-web around the engine.
+//!
+//! A request becomes an [`Operation`](crate::ledger::Operation), an [`Outcome`](crate::ledger::Outcome) becomes a response. No rule about
+//! money lives here, and nothing is written but through [`Processor::submit_with`](crate::engine::Processor::submit_with).
+
+mod dialects;
+mod error;
+mod extract;
+mod measure;
+mod ops;
+mod server;
+mod submit;
+
+pub use server::{State, serve};
+
+#[cfg(test)]
+mod tests;

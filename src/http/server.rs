@@ -1,0 +1,99 @@
+//! The server: what is served where, and the limits that no client can talk it out of.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::KeepAlive;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer};
+
+use super::submit::Gate;
+use super::{dialects, error, measure, ops};
+use crate::engine::Processor;
+use crate::settings::{Settings, ms};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// An idle connection is kept this long: longer than the usual client pool keeps one, so that the client closes it first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A connection that the server ends gets this long to read its answer and to stop sending.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// When the server is stopped, the engine has answered every operation or given it up; what is left is to send bytes.
+const SHUTDOWN_TIMEOUT_SECONDS: u64 = 5;
+/// Connections per worker: with the body limit it bounds the memory that requests can hold before they are operations.
+const CONNECTIONS_PER_WORKER_MAX: usize = 4096;
+
+/// What the routes need of the rest of Purser.
+#[derive(Clone)]
+pub struct State {
+    /// Takes the operations.
+    pub processor: Processor,
+    /// For readiness only: writes go through the processor.
+    pub store: Store,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// The limits, and which dialects are spoken.
+    pub settings: Arc<Settings>,
+    /// Whether operations are consumed from the broker now; `None` when the broker is switched off.
+    pub broker_is_consuming: Option<Arc<AtomicBool>>,
+}
+
+/// What all workers share.
+pub(super) struct Context {
+    pub state: State,
+    pub gate: Gate,
+    pub readiness: ops::Readiness,
+}
+
+impl Context {
+    pub fn new(state: State) -> Self {
+        measure::start_at_zero(&state);
+        let http = &state.settings.http;
+        let gate = Gate::new(http.in_flight_max, ms(http.request_timeout_ms));
+        Self { state, gate, readiness: ops::Readiness::default() }
+    }
+}
+
+/// Starts serving on `listener`. The server is a future: it serves while it is awaited or spawned, and ends by its handle's `stop(true)`, which
+/// closes idle connections at once and lets the others have their answer. Signals are the caller's to watch.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(listener: TcpListener, state: State) -> std::io::Result<Server> {
+    start(listener, state, SHUTDOWN_TIMEOUT_SECONDS)
+}
+
+pub(super) fn start(listener: TcpListener, state: State, shutdown_timeout_seconds: u64) -> std::io::Result<Server> {
+    let settings = Arc::clone(&state.settings);
+    let context = Data::new(Context::new(state));
+    let app = move || {
+        App::new()
+            .wrap(from_fn(measure::measure))
+            .app_data(context.clone())
+            .configure(|routes| configure(routes, &context.state.settings))
+    };
+    let server = HttpServer::new(app)
+        .workers(settings.http.workers)
+        .max_connections(CONNECTIONS_PER_WORKER_MAX)
+        .client_request_timeout(ms(settings.http.head_timeout_ms))
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+        .shutdown_timeout(shutdown_timeout_seconds)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    Ok(server)
+}
+
+/// Everything that is served. A new route also goes into `measure::ROUTES`, which closes the set of labels.
+pub(super) fn configure(routes: &mut web::ServiceConfig, settings: &Settings) {
+    routes.configure(ops::configure);
+    if settings.dialects.transactional_system.enabled {
+        routes.configure(dialects::transactional_system::configure);
+    }
+    routes.default_service(web::to(error::route_unknown));
+}

@@ -1,0 +1,85 @@
+//! How an operation goes from a request to the engine and its outcome back, within bounds.
+//!
+//! A caller that goes away cancels nothing: the operation was accepted, so it is carried out, and asking again with the same key tells
+//! its outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::error::Unserved;
+use super::server::Context;
+use crate::engine::SubmitError;
+use crate::ledger::{Operation, Outcome};
+use crate::wire::Refusal;
+
+/// Bounds the operations in flight over HTTP, and how long a caller waits for one.
+#[derive(Debug)]
+pub(super) struct Gate {
+    free: Arc<Semaphore>,
+    time_max: Duration,
+}
+
+impl Gate {
+    pub fn new(in_flight_max: usize, time_max: Duration) -> Self {
+        Self { free: Arc::new(Semaphore::new(in_flight_max.min(Semaphore::MAX_PERMITS))), time_max }
+    }
+
+    /// The longest a caller waits.
+    pub fn time_max(&self) -> Duration {
+        self.time_max
+    }
+}
+
+/// Why a request has no outcome to show.
+#[derive(Clone, Debug)]
+pub enum Unanswered {
+    /// HTTP itself refuses it, or waited for it in vain.
+    Unserved(Unserved),
+    /// It is no operation.
+    Refused(Refusal),
+    /// The engine gave it up.
+    Failed(SubmitError),
+}
+
+impl From<Unserved> for Unanswered {
+    fn from(unserved: Unserved) -> Self {
+        Self::Unserved(unserved)
+    }
+}
+
+impl From<Refusal> for Unanswered {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Submits an operation and waits for its outcome, without holding up the worker's other requests.
+pub async fn submit(context: &Context, operation: Operation) -> Result<Outcome, Unanswered> {
+    // What could only wait inside is turned away at the door.
+    if !context.state.processor.database_is_up() {
+        return Err(Unserved::DatabaseAway.into());
+    }
+    let permit = Arc::clone(&context.gate.free).try_acquire_owned().map_err(|_| Unserved::Overloaded)?;
+    let request = operation.request;
+    let (sender, receiver) = oneshot::channel();
+    context.state.processor.submit_with(operation, move |result| {
+        // Held until the engine is done with it, whether or not the caller still waits: it bounds what is in flight, not who listens.
+        drop(permit);
+        // The caller may be gone; the operation is done all the same.
+        drop(sender.send(result));
+    });
+    match timeout(context.gate.time_max, receiver).await {
+        Ok(Ok(Ok(outcome))) => Ok(outcome),
+        Ok(Ok(Err(SubmitError::ShuttingDown))) => Err(Unserved::Stopping.into()),
+        Ok(Ok(Err(error))) => Err(Unanswered::Failed(error)),
+        Ok(Err(_)) => Err(Unanswered::Failed(SubmitError::Abandoned)),
+        Err(_) => {
+            let (wallet, kind) = (request.wallet().0, request.kind());
+            tracing::warn!(wallet.id = wallet, operation.kind = %kind, "an HTTP caller was not answered in time");
+            Err(Unserved::TimedOut.into())
+        }
+    }
+}
