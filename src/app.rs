@@ -1,0 +1,154 @@
+//! The only place that wires the parts together, and the order in which they start and stop.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::broker::Broker;
+use crate::engine::Processor;
+use crate::http;
+use crate::settings::{Settings, ms};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Pause between attempts to reach the database at the start.
+const START_PAUSE: Duration = Duration::from_millis(500);
+
+/// A running Purser.
+pub struct App {
+    settings: Arc<Settings>,
+    store: Store,
+    processor: Processor,
+    broker: Option<Broker>,
+    http_addr: SocketAddr,
+    http: actix_web::dev::ServerHandle,
+}
+
+impl App {
+    /// Starts everything: the database first, the doors last. Needs a running actix `System`.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let settings = Arc::new(settings);
+        let metrics = Arc::new(Metrics::new());
+        let store = Store::new(&settings.database, settings.engine.lanes)?;
+        // The door is taken early, so that a port in use is told before anything else happens.
+        let listen = settings.http.listen;
+        let listener = TcpListener::bind(listen).with_context(|| {
+            format!("http.listen: {listen} cannot be listened on; free it, or set PURSER_HTTP__LISTEN")
+        })?;
+        let http_addr = listener.local_addr().context("http.listen has no address")?;
+        prepare(&store, &settings).await?;
+
+        let processor = Processor::start(store.clone(), &settings.engine, Arc::clone(&metrics));
+        let broker = settings.broker.enabled.then(|| {
+            Broker::start(
+                &settings.broker,
+                &settings.dialects.transactional_system,
+                processor.clone(),
+                Arc::clone(&metrics),
+            )
+        });
+        let server = http::serve(
+            listener,
+            http::State {
+                processor: processor.clone(),
+                store: store.clone(),
+                metrics,
+                settings: Arc::clone(&settings),
+                broker_is_consuming: broker.as_ref().map(Broker::health),
+            },
+        )
+        .context("the HTTP server cannot start")?;
+        let http = server.handle();
+        actix_rt::spawn(server);
+        tracing::info!(address = %http_addr, "purser serves");
+        Ok(Self { settings, store, processor, broker, http_addr, http })
+    }
+
+    /// Where HTTP is served.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// The way into the engine.
+    pub fn processor(&self) -> &Processor {
+        &self.processor
+    }
+
+    /// Serves until SIGINT or SIGTERM, then stops. A second signal ends the process at once: nothing that was answered is lost by that.
+    pub async fn run_until_signal(self) -> anyhow::Result<()> {
+        let mut signals = Signals::new()?;
+        let name = signals.next().await;
+        tracing::info!(signal = name, "stopping: what was accepted is finished first");
+        tokio::select! {
+            () = self.stop() => Ok(()),
+            name = signals.next() => {
+                tracing::warn!(signal = name, "stopping at once");
+                anyhow::bail!("stopped before everything accepted was finished; the broker delivers it again")
+            }
+        }
+    }
+
+    /// Stops, all under one deadline: no new work, what was accepted is committed and answered, then the doors close.
+    pub async fn stop(self) {
+        let deadline = Instant::now() + ms(self.settings.engine.drain_timeout_ms);
+        if let Some(broker) = &self.broker {
+            broker.stop_consuming().await;
+        }
+        // From here on HTTP answers 503.
+        let left = self.processor.drain(deadline.saturating_duration_since(Instant::now())).await;
+        if left > 0 {
+            tracing::warn!(operations = left, "not finished in time; the broker delivers them again");
+        }
+        if let Some(broker) = self.broker {
+            broker.close().await;
+        }
+        self.http.stop(true).await;
+        self.processor.stop();
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Waits for the database, for a while: at a start it may well come up at the same time. Then makes the tables.
+async fn prepare(store: &Store, settings: &Settings) -> anyhow::Result<()> {
+    let deadline = Instant::now() + ms(settings.database.start_timeout_ms);
+    while let Err(error) = store.ping().await {
+        if !error.is_starting() || Instant::now() > deadline {
+            return Err(error).context(
+                "the database cannot be used: is it running, and is database.url (or DATABASE_URL) right? \
+                 `make services` starts one",
+            );
+        }
+        tracing::warn!("the database is not there yet");
+        tokio::time::sleep(START_PAUSE).await;
+    }
+    if settings.database.migrate_on_start {
+        store.migrate().await.context("the tables cannot be created or upgraded")?;
+    }
+    Ok(())
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?,
+            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
