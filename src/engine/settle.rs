@@ -109,7 +109,6 @@ impl Settler {
                     return Err(Failure::Culprit(SubmitError::Abandoned));
                 }
             };
-            self.metrics.store_retries.with_label_values(&[&error.sqlstate()]).inc();
             let trouble = error.trouble();
             if trouble != Trouble::Away {
                 self.heard();
@@ -133,6 +132,7 @@ impl Settler {
                     pause(RECONNECT_PAUSE_MIN, self.reconnect_pause_max, reconnects)
                 }
             };
+            self.metrics.store_retries.with_label_values(&[&error.sqlstate()]).inc();
             tokio::time::sleep(pause).await;
         }
     }

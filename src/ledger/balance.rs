@@ -50,10 +50,12 @@ impl Delta {
 impl Balance {
     /// The balance after `delta`, or why there is none.
     pub fn after(&self, delta: Delta) -> Result<Self, Misfit> {
-        let part = |value, change| match money::add(value, change) {
-            None => Err(Misfit::TooLarge),
-            Some(sum) if sum < Decimal::ZERO => Err(Misfit::BelowZero),
-            Some(sum) => Ok(sum),
+        let part = |value: Decimal, change: Decimal| {
+            // Compared, not added: the difference may need more digits than are held.
+            if value < -change {
+                return Err(Misfit::BelowZero);
+            }
+            money::add(value, change).ok_or(Misfit::TooLarge)
         };
         Ok(Self {
             available: part(self.available, delta.available)?,

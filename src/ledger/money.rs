@@ -77,7 +77,9 @@ pub fn fits(value: Decimal) -> bool {
 pub fn add(left: Decimal, right: Decimal) -> Option<Decimal> {
     let sum = left.checked_add(right)?;
     // The library makes room in a crowded sum by dropping decimals; for money that is an overflow.
-    (sum.scale() >= left.scale().max(right.scale()) && fits(sum)).then(|| sum.normalize())
+    let is_exact = sum.scale() >= left.scale().max(right.scale());
+    let sum = sum.normalize();
+    (is_exact && fits(sum)).then_some(sum)
 }
 
 /// A number's text, taken apart without reading it as anything inexact.

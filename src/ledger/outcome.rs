@@ -17,12 +17,12 @@ pub enum Rejection {
     /// The amount has more digits than are kept exactly.
     #[error("the amount must have at most 28 digits")]
     AmountTooLarge,
-    /// A transfer from a wallet to itself.
-    #[error("a transfer needs two different wallets")]
-    SameWallet,
     /// The key already names another request on this wallet.
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
+    /// A transfer from a wallet to itself.
+    #[error("a transfer needs two different wallets")]
+    SameWallet,
     /// A wallet that the operation names does not exist.
     #[error("the wallet does not exist")]
     WalletUnknown,
@@ -50,8 +50,8 @@ impl Rejection {
         Self::AmountInvalid,
         Self::AmountNotPositive,
         Self::AmountTooLarge,
-        Self::SameWallet,
         Self::IdempotencyKeyReused,
+        Self::SameWallet,
         Self::WalletUnknown,
         Self::WalletClosed,
         Self::CurrencyUnknown,

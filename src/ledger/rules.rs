@@ -39,12 +39,12 @@ pub struct Posting {
 pub fn decide(state: &State, request: &Request) -> Result<Decision, Rejection> {
     match *request {
         Request::Invoice { wallet, money } => {
-            open(state, wallet)?;
+            open(state, [wallet])?;
             in_currency(state, money)?;
             post(state, [(wallet, money, Delta::credit(money.amount))])
         }
         Request::Withdraw { wallet, money } => {
-            open(state, wallet)?;
+            open(state, [wallet])?;
             in_currency(state, money)?;
             post(state, [(wallet, money, Delta::debit(money.amount))])
         }
@@ -52,8 +52,7 @@ pub fn decide(state: &State, request: &Request) -> Result<Decision, Rejection> {
             if wallet == to_wallet {
                 return Err(Rejection::SameWallet);
             }
-            open(state, wallet)?;
-            open(state, to_wallet)?;
+            open(state, [wallet, to_wallet])?;
             in_currency(state, money)?;
             post(state, [(wallet, money, Delta::debit(money.amount)), (to_wallet, money, Delta::credit(money.amount))])
         }
@@ -62,12 +61,15 @@ pub fn decide(state: &State, request: &Request) -> Result<Decision, Rejection> {
     }
 }
 
-fn open(state: &State, wallet: WalletId) -> Result<(), Rejection> {
-    match state.standing(wallet) {
-        None => Err(Rejection::WalletUnknown),
-        Some(Standing::Closed) => Err(Rejection::WalletClosed),
-        Some(Standing::Open) => Ok(()),
+fn open<const N: usize>(state: &State, wallets: [WalletId; N]) -> Result<(), Rejection> {
+    let standings = wallets.map(|wallet| state.standing(wallet));
+    if standings.contains(&None) {
+        return Err(Rejection::WalletUnknown);
     }
+    if standings.contains(&Some(Standing::Closed)) {
+        return Err(Rejection::WalletClosed);
+    }
+    Ok(())
 }
 
 fn in_currency(state: &State, money: Money) -> Result<(), Rejection> {
