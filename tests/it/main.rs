@@ -1,0 +1,9 @@
+//! Integration tests: one binary, real PostgreSQL, real RabbitMQ. `make test` runs them.
+
+mod broker;
+mod cli;
+mod engine;
+mod http;
+mod posting;
+#[allow(dead_code, unused_imports, reason = "shared with the crash test")]
+mod support;
