@@ -1,10 +1,10 @@
 //! The way into the engine, and the only way to change a balance.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, Arbiter};
+use actix::{Actor, Addr, Arbiter, ArbiterHandle};
 use tokio::sync::oneshot;
 
 use super::lane::Lane;
@@ -23,6 +23,8 @@ pub struct Processor(Arc<Inner>);
 
 struct Inner {
     lanes: Vec<LaneHandle>,
+    /// Threads of the engine's own; none when it shares its starter's.
+    threads: Vec<Arbiter>,
     registry: Arc<Registry>,
     settler: Arc<Settler>,
     in_flight: Arc<InFlight>,
@@ -32,9 +34,9 @@ struct Inner {
     is_closed: AtomicBool,
 }
 
-/// A lane has a thread of its own, and the actors of its wallets live there too: what they say to each other crosses no thread.
+/// A lane, and the thread on which it and the actors of its wallets live: what they say to each other crosses no thread.
 struct LaneHandle {
-    arbiter: Arbiter,
+    thread: ArbiterHandle,
     addr: Addr<Lane>,
 }
 
@@ -69,17 +71,26 @@ impl Processor {
     /// Starts the lanes. Needs a running actix `System`.
     pub fn start(store: Store, settings: &settings::Engine, metrics: Arc<Metrics>) -> Self {
         let settler = Arc::new(Settler::new(store, settings, Arc::clone(&metrics)));
-        let lanes = (0..settings.lanes)
-            .map(|_| {
-                let arbiter = Arbiter::new();
+        let threads: Vec<Arbiter> = (0..settings.threads).map(|_| Arbiter::new()).collect();
+        let handles = match threads.as_slice() {
+            // A thread that is woken for every operation costs more than the work it takes over, unless there are cores to spare.
+            [] => vec![Arbiter::current()],
+            threads => threads.iter().map(Arbiter::handle).collect(),
+        };
+        let lanes = handles
+            .into_iter()
+            .cycle()
+            .take(settings.lanes)
+            .map(|thread| {
                 let lane = Lane::new(Arc::clone(&settler), Arc::clone(&metrics), settings.batch_max);
-                let addr = Lane::start_in_arbiter(&arbiter.handle(), move |_| lane);
-                LaneHandle { arbiter, addr }
+                let addr = Lane::start_in_arbiter(&thread, move |_| lane);
+                LaneHandle { thread, addr }
             })
             .collect();
         let registry = Arc::new(Registry::new());
         let inner = Inner {
             lanes,
+            threads,
             registry: Arc::clone(&registry),
             settler,
             in_flight: Arc::new(InFlight::new(Arc::clone(&metrics))),
@@ -88,7 +99,7 @@ impl Processor {
             incarnations: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
         };
-        inner.lanes[0].arbiter.spawn(sweep(registry, ms(settings.actor_idle_timeout_ms)));
+        inner.lanes[0].thread.spawn(sweep(Arc::downgrade(&registry), ms(settings.actor_idle_timeout_ms)));
         Self(Arc::new(inner))
     }
 
@@ -133,10 +144,10 @@ impl Processor {
         left
     }
 
-    /// Stops the lanes' threads. Call it after [`Self::drain`].
+    /// Stops the engine's own threads. Call it after [`Self::drain`].
     pub fn stop(&self) {
-        for lane in &self.0.lanes {
-            lane.arbiter.stop();
+        for thread in &self.0.threads {
+            thread.stop();
         }
     }
 
@@ -172,7 +183,7 @@ impl Inner {
             Arc::clone(&self.metrics),
             self.batch_operations_max,
         );
-        (WalletActor::start_in_arbiter(&lane.arbiter.handle(), move |_| actor), incarnation)
+        (WalletActor::start_in_arbiter(&lane.thread, move |_| actor), incarnation)
     }
 }
 
@@ -182,13 +193,14 @@ fn lane_of(wallet: WalletId, lanes: usize) -> usize {
     usize::try_from(hash).expect("32 bits fit") % lanes
 }
 
-/// Asks idle actors to stop, for as long as the lanes live. One look at all of them now and then instead of a timer in each.
-async fn sweep(registry: Arc<Registry>, idle: Duration) {
+/// Asks idle actors to stop, for as long as there is an engine. One look at all of them now and then instead of a timer in each.
+async fn sweep(registry: Weak<Registry>, idle: Duration) {
     let mut ticks = tokio::time::interval((idle / 2).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
+    while let Some(registry) = registry.upgrade() {
         registry.retire_idle(idle);
+        drop(registry);
+        ticks.tick().await;
     }
 }
 

@@ -1,0 +1,216 @@
+//! Posting beside row-lock transactions, and small batches beside large ones as the tables grow.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+use purser::settings::Settings;
+use purser::store::Store;
+
+use crate::baseline::row_lock::{self, Connections, Way};
+use crate::support::database::{self, Scratch};
+use crate::support::lanes::Work;
+use crate::support::{Spread, Stream, WALLETS_MANY};
+use crate::table::{Line, Rounds, Target};
+use crate::{Options, progress};
+
+const BATCHES: [usize; 3] = [500, 1000, 2000];
+const CONCURRENCIES: [usize; 6] = [1, 2, 4, 8, 16, 32];
+const UNIT: &str = "op/s";
+
+/// How much is done for one figure.
+struct Sizes {
+    /// Posted in a round.
+    posted: usize,
+    /// Applied one by one in a round.
+    one_by_one: usize,
+    /// Of that, to choose a way and a concurrency.
+    trial: usize,
+}
+
+impl Sizes {
+    fn of(options: &Options) -> Self {
+        if options.quick {
+            return Self { posted: 50_000, one_by_one: 4_000, trial: 1_000 };
+        }
+        Self { posted: 200_000, one_by_one: 20_000, trial: 4_000 }
+    }
+}
+
+/// Rows 1 and 2: posting beside one row-lock transaction per operation.
+pub async fn beside_row_locks(options: &Options) -> anyhow::Result<Vec<Line>> {
+    let lanes = Settings::load(None)?.engine.lanes;
+    let (scratch, store) = Scratch::open(lanes).await?;
+    let (baseline, baseline_store) = Scratch::open(1).await?;
+    database::fund(&store, WALLETS_MANY).await?;
+    database::fund(&baseline_store, WALLETS_MANY).await?;
+    row_lock::prepare(&baseline).await?;
+
+    let mut lines = Vec::new();
+    for (spread, must_reach) in [(Spread::Even(WALLETS_MANY), 8.0), (Spread::OneHot, 25.0)] {
+        lines.extend(one_spread(options, spread, must_reach, lanes, &store, &baseline).await?);
+    }
+    store.close().await;
+    baseline_store.close().await;
+    scratch.drop().await?;
+    baseline.drop().await?;
+    Ok(lines)
+}
+
+async fn one_spread(
+    options: &Options,
+    spread: Spread,
+    must_reach: f64,
+    lanes: usize,
+    store: &Store,
+    baseline: &Scratch,
+) -> anyhow::Result<Vec<Line>> {
+    let sizes = Sizes::of(options);
+    let steps = Way::ALL.len() * CONCURRENCIES.len() + BATCHES.len() + options.rounds() * (Way::ALL.len() + 1);
+    let bar = progress(&format!("posting, {spread}"), steps);
+    let mut stream = Stream::new(spread);
+
+    let mut sides = Vec::new();
+    for way in Way::ALL {
+        sides.push(best_concurrency(way, &mut stream, baseline, &sizes, &bar).await?);
+    }
+    let batch = best_batch(&mut stream, lanes, store, &sizes, &bar).await?;
+
+    let mut posted = Rounds::default();
+    let mut one_by_one: Vec<Rounds> = vec![Rounds::default(); sides.len()];
+    for _ in 0..options.rounds() {
+        let work = Work::share_out(stream.by_ref().take(sizes.posted), lanes, batch);
+        posted.push(per_second(sizes.posted, work.post(store).await?));
+        bar.inc(1);
+        for (side, rounds) in sides.iter_mut().zip(&mut one_by_one) {
+            let operations = stream.by_ref().take(sizes.one_by_one).collect();
+            rounds.push(per_second(sizes.one_by_one, side.connections.apply(side.way, operations).await?));
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+
+    let (fastest, _) = one_by_one
+        .iter()
+        .enumerate()
+        .max_by(|(_, one), (_, other)| one.median().total_cmp(&other.median()))
+        .context("there are ways")?;
+    let line = |position: usize| {
+        let Side { way, concurrency, .. } = &sides[position];
+        let is_fastest = position == fastest;
+        Line::ratio(
+            format!("posting, {spread}, batches of {batch}"),
+            format!(
+                "row locks, {}, {concurrency} at once{}",
+                way.title(),
+                if is_fastest { " (the fastest way)" } else { "" }
+            ),
+            UNIT,
+            &posted,
+            &one_by_one[position],
+            if is_fastest { Target::AtLeast(must_reach) } else { Target::Informative },
+        )
+    };
+    let others = (0..sides.len()).filter(|position| *position != fastest);
+    Ok(std::iter::once(fastest).chain(others).map(line).collect())
+}
+
+/// A way with the connections that suit it best.
+struct Side {
+    way: Way,
+    concurrency: usize,
+    connections: Connections,
+}
+
+async fn best_concurrency(
+    way: Way,
+    stream: &mut Stream,
+    baseline: &Scratch,
+    sizes: &Sizes,
+    bar: &ProgressBar,
+) -> anyhow::Result<Side> {
+    let mut best: Option<(f64, Side)> = None;
+    for concurrency in CONCURRENCIES {
+        let mut connections = Connections::open(baseline, concurrency).await?;
+        let operations = stream.by_ref().take(sizes.trial).collect();
+        let speed = per_second(sizes.trial, connections.apply(way, operations).await?);
+        bar.suspend(|| eprintln!("  row locks, {}, {concurrency} at once: {speed:.0} op/s", way.title()));
+        if best.as_ref().is_none_or(|(fastest, _)| speed > *fastest) {
+            best = Some((speed, Side { way, concurrency, connections }));
+        }
+        bar.inc(1);
+    }
+    best.map(|(_, side)| side).context("there are concurrencies")
+}
+
+async fn best_batch(
+    stream: &mut Stream,
+    lanes: usize,
+    store: &Store,
+    sizes: &Sizes,
+    bar: &ProgressBar,
+) -> anyhow::Result<usize> {
+    let mut best = (0.0, BATCHES[0]);
+    for batch in BATCHES {
+        let work = Work::share_out(stream.by_ref().take(sizes.posted), lanes, batch);
+        let speed = per_second(sizes.posted, work.post(store).await?);
+        bar.suspend(|| eprintln!("  posting, batches of {batch}: {speed:.0} op/s"));
+        if speed > best.0 {
+            best = (speed, batch);
+        }
+        bar.inc(1);
+    }
+    Ok(best.1)
+}
+
+/// Row 3: the time per operation in batches of 100 beside batches of 500, from empty tables on, over the same connections and the
+/// statements that were prepared while there was nothing in the tables.
+pub async fn as_tables_grow(options: &Options) -> anyhow::Result<Vec<Line>> {
+    let (levels, measured): (&[usize], usize) =
+        if options.quick { (&[0, 100_000], 10_000) } else { (&[0, 100_000, 500_000, 1_000_000, 2_000_000], 20_000) };
+    let lanes = Settings::load(None)?.engine.lanes;
+    let (scratch, store) = Scratch::open(lanes).await?;
+    database::fund(&store, WALLETS_MANY).await?;
+
+    let mut stream = Stream::new(Spread::Even(WALLETS_MANY));
+    let bar = progress("posting as tables grow", levels.len() * options.rounds());
+    let mut rows = 0;
+    let mut lines = Vec::new();
+    for level in levels {
+        while rows < *level {
+            let operations = (level - rows).min(100_000);
+            Work::share_out(stream.by_ref().take(operations), lanes, 1000).post(&store).await?;
+            rows += operations;
+        }
+        let (mut small, mut large) = (Rounds::default(), Rounds::default());
+        let begun_at = rows;
+        for _ in 0..options.rounds() {
+            for (batch, rounds) in [(100, &mut small), (500, &mut large)] {
+                let work = Work::share_out(stream.by_ref().take(measured), lanes, batch);
+                rounds.push(microseconds_each(measured, work.post(&store).await?));
+                rows += measured;
+            }
+            bar.inc(1);
+        }
+        lines.push(Line::ratio(
+            format!("posting in batches of 100, from {begun_at} transactions on"),
+            "batches of 500",
+            "us/op",
+            &small,
+            &large,
+            Target::AtMost(2.0),
+        ));
+    }
+    bar.finish_and_clear();
+    store.close().await;
+    scratch.drop().await?;
+    Ok(lines)
+}
+
+fn per_second(operations: usize, time: Duration) -> f64 {
+    operations as f64 / time.as_secs_f64()
+}
+
+fn microseconds_each(operations: usize, time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6 / operations as f64
+}
