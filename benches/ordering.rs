@@ -25,7 +25,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 fn ordering(criterion: &mut Criterion) {
     let system = actix::System::new();
     let settings = Settings::load(None::<&Path>).expect("the built-in settings are right").engine;
-    let (scratch, store) = system.block_on(Scratch::open(settings.lanes)).expect("a database can be made");
+    let (scratch, store) = system.block_on(Scratch::open()).expect("a database can be made");
     system.block_on(database::fund(&store, WALLETS_MANY)).expect("the wallets are funded");
     let processor = system.block_on(async { Processor::start(store.clone(), &settings, Arc::new(Metrics::new())) });
 

@@ -16,7 +16,7 @@ const BATCHES: [usize; 5] = [1, 10, 100, 500, 1000];
 
 fn posting(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime starts");
-    let (scratch, store) = runtime.block_on(Scratch::open(1)).expect("a database can be made");
+    let (scratch, store) = runtime.block_on(Scratch::open()).expect("a database can be made");
     runtime.block_on(database::fund(&store, WALLETS_MANY)).expect("the wallets are funded");
 
     let mut group = criterion.benchmark_group("posting");

@@ -32,7 +32,7 @@ impl App {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let settings = Arc::new(settings);
         let metrics = Arc::new(Metrics::new());
-        let store = Store::new(&settings.database, settings.engine.lanes)?;
+        let store = Store::new(&settings.database)?;
         // The door is taken early, so that a port in use is told before anything else happens.
         let listen = settings.http.listen;
         let listener = TcpListener::bind(listen).with_context(|| {

@@ -76,7 +76,6 @@ pub struct Broker {
 #[expect(missing_docs, reason = "each field is documented where it is set")]
 pub struct Engine {
     pub lanes: usize,
-    pub threads: usize,
     pub batch_max: usize,
     pub actor_idle_timeout_ms: u64,
     pub conflict_retries_max: u32,

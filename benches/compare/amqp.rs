@@ -11,7 +11,7 @@ const WINDOW: u32 = 2000;
 
 /// Rows 4 to 6.
 pub async fn beside_an_echo(options: &Options) -> anyhow::Result<Vec<Line>> {
-    let (scratch, store) = Scratch::open(1).await?;
+    let (scratch, store) = Scratch::open().await?;
     database::insert_wallets(&store, WALLETS_MANY).await?;
     store.close().await;
     let (purser_names, echo_names) = (Names::new("purser"), Names::new("echo"));

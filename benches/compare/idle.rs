@@ -23,7 +23,7 @@ pub async fn memory(options: &Options) -> anyhow::Result<Vec<Line>> {
         if options.quick { (20_000, Duration::from_secs(20)) } else { (200_000, IDLE_TIMEOUT) };
     // Wallets are drawn at random: with half as many again, so many different ones come soon.
     let wallets = actors_wanted * 3 / 2;
-    let (scratch, store) = Scratch::open(1).await?;
+    let (scratch, store) = Scratch::open().await?;
     database::insert_wallets(&store, wallets).await?;
     store.close().await;
     let names = Names::new("idle");

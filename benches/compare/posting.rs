@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
-use purser::settings::Settings;
 use purser::store::Store;
 
 use crate::baseline::row_lock::{self, Connections, Way};
@@ -14,6 +13,8 @@ use crate::support::{Spread, Stream, WALLETS_MANY};
 use crate::table::{Line, Rounds, Target};
 use crate::{Options, progress};
 
+/// Two at once, on two cores: one reads and decides while the other commits. Beside a broker one is the fastest, see `engine.lanes`.
+const LANES: usize = 2;
 const BATCHES: [usize; 3] = [500, 1000, 2000];
 const CONCURRENCIES: [usize; 6] = [1, 2, 4, 8, 16, 32];
 const UNIT: &str = "op/s";
@@ -39,9 +40,9 @@ impl Sizes {
 
 /// Rows 1 and 2: posting beside one row-lock transaction per operation.
 pub async fn beside_row_locks(options: &Options) -> anyhow::Result<Vec<Line>> {
-    let lanes = Settings::load(None)?.engine.lanes;
-    let (scratch, store) = Scratch::open(lanes).await?;
-    let (baseline, baseline_store) = Scratch::open(1).await?;
+    let lanes = LANES;
+    let (scratch, store) = Scratch::open().await?;
+    let (baseline, baseline_store) = Scratch::open().await?;
     database::fund(&store, WALLETS_MANY).await?;
     database::fund(&baseline_store, WALLETS_MANY).await?;
     row_lock::prepare(&baseline).await?;
@@ -168,8 +169,8 @@ async fn best_batch(
 pub async fn as_tables_grow(options: &Options) -> anyhow::Result<Vec<Line>> {
     let (levels, measured): (&[usize], usize) =
         if options.quick { (&[0, 100_000], 10_000) } else { (&[0, 100_000, 500_000, 1_000_000, 2_000_000], 20_000) };
-    let lanes = Settings::load(None)?.engine.lanes;
-    let (scratch, store) = Scratch::open(lanes).await?;
+    let lanes = LANES;
+    let (scratch, store) = Scratch::open().await?;
     database::fund(&store, WALLETS_MANY).await?;
 
     let mut stream = Stream::new(Spread::Even(WALLETS_MANY));

@@ -41,9 +41,9 @@ impl Scratch {
     }
 
     /// Creates a database with Purser's tables and its currency, and opens it.
-    pub async fn open(lanes: usize) -> anyhow::Result<(Self, Store)> {
+    pub async fn open() -> anyhow::Result<(Self, Store)> {
         let scratch = Self::create().await?;
-        let store = Store::new(&scratch.settings()?, lanes)?;
+        let store = Store::new(&scratch.settings()?)?;
         store.migrate().await?;
         sqlx::query("INSERT INTO currencies (code, number, scale) VALUES ($1, 1, 2)")
             .bind(super::CURRENCY)

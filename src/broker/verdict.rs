@@ -121,7 +121,6 @@ mod tests {
         check(&Fate::Refused(refusal), "ack, 400", "dead_letter malformed_json");
         check(&Fate::Ambiguous, "park ambiguous_redelivery", "park ambiguous_redelivery");
         check(&answered(Err(SubmitError::ShuttingDown)), "leave", "leave");
-        check(&answered(Err(SubmitError::Contended)), "requeue", "requeue");
         check(&answered(Err(SubmitError::Abandoned)), "requeue", "requeue");
         let refused = Arc::new(StoreError::from(sqlx::Error::RowNotFound));
         check(&answered(Err(SubmitError::Store(refused))), "dead_letter not_stored, 500", "dead_letter not_stored");

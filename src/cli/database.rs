@@ -53,7 +53,7 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<ExitCode> {
 async fn migrate_tables(settings: &Settings) -> anyhow::Result<()> {
     // The pool below would only say that it waited too long.
     connect::database(settings).await?;
-    let store = Store::new(&settings.database, 1)?;
+    let store = Store::new(&settings.database)?;
     let migrated = store.migrate().await;
     store.close().await;
     migrated.map_err(connect::statement_failed)

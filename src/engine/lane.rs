@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use prometheus::Histogram;
 
-use super::SubmitError;
 use super::responder::{Responder, Submitted};
-use super::settle::Settler;
+use super::settle::{Settled, Settler};
 use super::wallet::{GroupDone, WalletActor};
-use crate::ledger::{Kind, Operation, Outcome};
+use crate::ledger::{Kind, Operation};
+use crate::posting::Attempt;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::seconds;
 
@@ -18,6 +19,7 @@ use crate::telemetry::metrics::seconds;
 pub(super) struct Lane {
     settler: Arc<Settler>,
     metrics: Arc<Metrics>,
+    durations: Durations,
     batch_operations_max: usize,
     ready: VecDeque<Group>,
     turn: Turn,
@@ -35,19 +37,31 @@ enum Turn {
 pub(super) struct Group {
     pub wallet: Addr<WalletActor>,
     pub operations: VecDeque<Submitted>,
+    pub company: Company,
+}
+
+/// Whom a group may share a batch with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Company {
+    /// Any others.
+    Others,
+    /// None: others had its wallet locked, and would make everyone wait again.
+    None,
 }
 
 /// A batch being committed: what is needed once it is.
-#[derive(Default)]
 struct Batch {
     operations: Vec<Operation>,
-    callers: Vec<(Responder, Kind, Instant)>,
-    wallets: Vec<Addr<WalletActor>>,
+    attempt: Attempt,
+    callers: Vec<(Responder, Instant)>,
+    /// Whose operations they are: so many of each, in order.
+    wallets: Vec<(Addr<WalletActor>, usize)>,
 }
 
 impl Lane {
     pub fn new(settler: Arc<Settler>, metrics: Arc<Metrics>, batch_operations_max: usize) -> Self {
-        Self { settler, metrics, batch_operations_max, ready: VecDeque::new(), turn: Turn::Idle }
+        let durations = Durations::new(&metrics);
+        Self { settler, metrics, durations, batch_operations_max, ready: VecDeque::new(), turn: Turn::Idle }
     }
 
     /// Starts the next batch unless one is under way or nothing is ready.
@@ -56,51 +70,66 @@ impl Lane {
             return;
         }
         self.turn = Turn::Committing;
-        let Batch { operations, callers, wallets } = self.next_batch();
+        let Batch { operations, attempt, callers, wallets } = self.next_batch();
         let settler = Arc::clone(&self.settler);
-        let committed =
-            async move { settler.settle(&operations).await }.into_actor(self).map(move |results, lane, context| {
-                lane.turn = Turn::Idle;
-                lane.finish(callers, wallets, results);
-                lane.advance(context);
-            });
+        let committing = async move {
+            let settled = settler.settle(&operations, attempt).await;
+            (operations, settled)
+        };
+        let committed = committing.into_actor(self).map(move |(operations, settled), lane, context| {
+            lane.turn = Turn::Idle;
+            let results = operations.into_iter().zip(callers).zip(settled);
+            lane.finish(wallets, results);
+            lane.advance(context);
+        });
         context.spawn(committed);
     }
 
     /// Takes whole groups, at least one; a group is never larger than a batch.
     fn next_batch(&mut self) -> Batch {
-        let mut batch = Batch::default();
+        let mut batch =
+            Batch { operations: Vec::new(), attempt: Attempt::First, callers: Vec::new(), wallets: Vec::new() };
         let started = Instant::now();
         while let Some(group) = self.ready.front() {
-            if !batch.operations.is_empty()
-                && batch.operations.len() + group.operations.len() > self.batch_operations_max
-            {
+            let is_too_much = batch.operations.len() + group.operations.len() > self.batch_operations_max;
+            if !batch.operations.is_empty() && (is_too_much || group.company == Company::None) {
                 break;
             }
-            let Some(Group { wallet, operations }) = self.ready.pop_front() else { break };
-            for Submitted { operation, responder, received } in operations {
+            let Some(Group { wallet, operations, company }) = self.ready.pop_front() else { break };
+            batch.wallets.push((wallet, operations.len()));
+            for Submitted { operation, attempt, responder, received } in operations {
                 self.metrics.queue_wait.observe(seconds(started.saturating_duration_since(received)));
-                batch.callers.push((responder, operation.request.kind(), received));
+                if attempt == Attempt::Again {
+                    batch.attempt = attempt;
+                }
+                batch.callers.push((responder, received));
                 batch.operations.push(operation);
             }
-            batch.wallets.push(wallet);
+            if company == Company::None {
+                break;
+            }
         }
         batch
     }
 
-    /// Lets the wallets go on, then answers the callers.
+    /// Answers the callers and lets the wallets go on, each with what is to be tried again.
     fn finish(
         &self,
-        callers: Vec<(Responder, Kind, Instant)>,
-        wallets: Vec<Addr<WalletActor>>,
-        results: Vec<Result<Outcome, SubmitError>>,
+        wallets: Vec<(Addr<WalletActor>, usize)>,
+        mut results: impl Iterator<Item = ((Operation, (Responder, Instant)), Settled)>,
     ) {
-        for wallet in wallets {
-            wallet.do_send(GroupDone);
-        }
-        for ((responder, kind, received), result) in callers.into_iter().zip(results) {
-            self.metrics.operation_duration.with_label_values(&[kind.as_str()]).observe(seconds(received.elapsed()));
-            responder.answer(result);
+        for (wallet, operations) in wallets {
+            let mut again = VecDeque::new();
+            for ((operation, (responder, received)), settled) in results.by_ref().take(operations) {
+                match settled {
+                    Settled::Answered(result) => {
+                        self.durations.observe(operation.request.kind(), received.elapsed());
+                        responder.answer(result);
+                    }
+                    Settled::Later(attempt) => again.push_back(Submitted { operation, attempt, responder, received }),
+                }
+            }
+            wallet.do_send(GroupDone { again });
         }
     }
 }
@@ -120,5 +149,20 @@ impl Handler<Group> for Lane {
     fn handle(&mut self, group: Group, context: &mut Self::Context) {
         self.ready.push_back(group);
         self.advance(context);
+    }
+}
+
+/// A histogram per kind of operation, found once: looking it up by its label costs more than observing.
+struct Durations([(Kind, Histogram); Kind::ALL.len()]);
+
+impl Durations {
+    fn new(metrics: &Metrics) -> Self {
+        Self(Kind::ALL.map(|kind| (kind, metrics.operation_duration.with_label_values(&[kind.as_str()]))))
+    }
+
+    fn observe(&self, kind: Kind, duration: Duration) {
+        for (_, histogram) in self.0.iter().filter(|(known, _)| *known == kind) {
+            histogram.observe(seconds(duration));
+        }
     }
 }

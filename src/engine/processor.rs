@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle};
+use actix::{Actor, Addr, Arbiter};
 use tokio::sync::oneshot;
 
 use super::lane::Lane;
@@ -13,6 +13,7 @@ use super::responder::{InFlight, Responder, Submitted};
 use super::settle::Settler;
 use super::wallet::WalletActor;
 use crate::ledger::{Operation, Outcome, WalletId};
+use crate::posting::Attempt;
 use crate::settings::{self, ms};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -23,8 +24,6 @@ pub struct Processor(Arc<Inner>);
 
 struct Inner {
     lanes: Vec<LaneHandle>,
-    /// Threads of the engine's own; none when it shares its starter's.
-    threads: Vec<Arbiter>,
     registry: Arc<Registry>,
     settler: Arc<Settler>,
     in_flight: Arc<InFlight>,
@@ -34,9 +33,9 @@ struct Inner {
     is_closed: AtomicBool,
 }
 
-/// A lane, and the thread on which it and the actors of its wallets live: what they say to each other crosses no thread.
+/// A lane has a thread of its own, and the actors of its wallets live there too: what they say to each other crosses no thread.
 struct LaneHandle {
-    thread: ArbiterHandle,
+    thread: Arbiter,
     addr: Addr<Lane>,
 }
 
@@ -52,16 +51,13 @@ pub enum SubmitError {
     /// The database refused it for a reason that trying again cannot mend; nothing was applied.
     #[error("the operation could not be stored")]
     Store(#[source] Arc<StoreError>),
-    /// Others held its wallets for so long that it was given up; nothing was applied.
-    #[error("the wallet was locked by others for too long")]
-    Contended,
 }
 
 impl SubmitError {
     /// Whether asking again can help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::ShuttingDown | Self::Abandoned | Self::Contended => true,
+            Self::ShuttingDown | Self::Abandoned => true,
             Self::Store(_) => false,
         }
     }
@@ -71,26 +67,17 @@ impl Processor {
     /// Starts the lanes. Needs a running actix `System`.
     pub fn start(store: Store, settings: &settings::Engine, metrics: Arc<Metrics>) -> Self {
         let settler = Arc::new(Settler::new(store, settings, Arc::clone(&metrics)));
-        let threads: Vec<Arbiter> = (0..settings.threads).map(|_| Arbiter::new()).collect();
-        let handles = match threads.as_slice() {
-            // A thread that is woken for every operation costs more than the work it takes over, unless there are cores to spare.
-            [] => vec![Arbiter::current()],
-            threads => threads.iter().map(Arbiter::handle).collect(),
-        };
-        let lanes = handles
-            .into_iter()
-            .cycle()
-            .take(settings.lanes)
-            .map(|thread| {
+        let lanes = (0..settings.lanes)
+            .map(|_| {
+                let thread = Arbiter::new();
                 let lane = Lane::new(Arc::clone(&settler), Arc::clone(&metrics), settings.batch_max);
-                let addr = Lane::start_in_arbiter(&thread, move |_| lane);
+                let addr = Lane::start_in_arbiter(&thread.handle(), move |_| lane);
                 LaneHandle { thread, addr }
             })
             .collect();
         let registry = Arc::new(Registry::new());
         let inner = Inner {
             lanes,
-            threads,
             registry: Arc::clone(&registry),
             settler,
             in_flight: Arc::new(InFlight::new(Arc::clone(&metrics))),
@@ -128,7 +115,7 @@ impl Processor {
             responder.answer(Err(SubmitError::ShuttingDown));
             return;
         }
-        let submitted = Submitted { operation, responder, received: Instant::now() };
+        let submitted = Submitted { operation, attempt: Attempt::First, responder, received: Instant::now() };
         inner.registry.send(submitted, |wallet| inner.start_actor(wallet));
     }
 
@@ -144,10 +131,10 @@ impl Processor {
         left
     }
 
-    /// Stops the engine's own threads. Call it after [`Self::drain`].
+    /// Stops the lanes' threads. Call it after [`Self::drain`].
     pub fn stop(&self) {
-        for thread in &self.0.threads {
-            thread.stop();
+        for lane in &self.0.lanes {
+            lane.thread.stop();
         }
     }
 
@@ -183,7 +170,7 @@ impl Inner {
             Arc::clone(&self.metrics),
             self.batch_operations_max,
         );
-        (WalletActor::start_in_arbiter(&lane.thread, move |_| actor), incarnation)
+        (WalletActor::start_in_arbiter(&lane.thread.handle(), move |_| actor), incarnation)
     }
 }
 
@@ -230,7 +217,7 @@ mod tests {
         let mut settings = Settings::load(None).unwrap();
         settings.database.url = Secret::new("postgres://nobody@127.0.0.1:1/nothing");
         settings.database.acquire_timeout_ms = 50;
-        let store = Store::new(&settings.database, settings.engine.lanes).unwrap();
+        let store = Store::new(&settings.database).unwrap();
         Processor::start(store, &settings.engine, Arc::new(Metrics::new()))
     }
 

@@ -4,15 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use prometheus::IntCounter;
 use tokio::sync::Notify;
 
 use super::SubmitError;
-use crate::ledger::{Kind, Operation, Outcome};
+use crate::ledger::{Kind, Operation, Outcome, Rejection, Status};
+use crate::posting::Attempt;
 use crate::telemetry::Metrics;
 
 /// An operation on its way through the engine.
 pub(super) struct Submitted {
     pub operation: Operation,
+    /// Whether an earlier try of it may have been committed unheard.
+    pub attempt: Attempt,
     pub responder: Responder,
     /// When it was received.
     pub received: Instant,
@@ -44,8 +48,7 @@ impl Responder {
 
     fn give(&mut self, result: Result<Outcome, SubmitError>) {
         let Some(answer) = self.answer.take() else { return };
-        let label = result.as_ref().map_or("failed", Outcome::label);
-        self.in_flight.metrics.operations.with_label_values(&[self.kind.as_str(), label]).inc();
+        self.in_flight.answered.count(self.kind, result.as_ref().map_or(FAILED, Outcome::label));
         answer(result);
         self.in_flight.leave();
     }
@@ -57,16 +60,42 @@ impl Drop for Responder {
     }
 }
 
+/// The outcome of an operation that has none.
+const FAILED: &str = "failed";
+
+/// A counter per kind and outcome. All of them exist from the start, at 0, and are found once: looking one up costs more than counting.
+struct Answered([(Kind, Vec<(&'static str, IntCounter)>); Kind::ALL.len()]);
+
+impl Answered {
+    fn new(metrics: &Metrics) -> Self {
+        let outcomes = || {
+            let statuses = [Status::Success, Status::Created].map(Status::as_str);
+            statuses.into_iter().chain(Rejection::ALL.map(Rejection::code)).chain([FAILED])
+        };
+        let counter = |kind: Kind, outcome| metrics.operations.with_label_values(&[kind.as_str(), outcome]);
+        Self(Kind::ALL.map(|kind| (kind, outcomes().map(|outcome| (outcome, counter(kind, outcome))).collect())))
+    }
+
+    fn count(&self, kind: Kind, outcome: &str) {
+        let counters = self.0.iter().find(|(known, _)| *known == kind);
+        let counter = counters.and_then(|(_, counters)| counters.iter().find(|(known, _)| *known == outcome));
+        if let Some((_, counter)) = counter {
+            counter.inc();
+        }
+    }
+}
+
 /// Operations accepted and not yet answered.
 pub(super) struct InFlight {
     count: AtomicUsize,
     emptied: Notify,
+    answered: Answered,
     metrics: Arc<Metrics>,
 }
 
 impl InFlight {
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { count: AtomicUsize::new(0), emptied: Notify::new(), metrics }
+        Self { count: AtomicUsize::new(0), emptied: Notify::new(), answered: Answered::new(&metrics), metrics }
     }
 
     pub fn count(&self) -> usize {

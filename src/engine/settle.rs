@@ -1,5 +1,6 @@
 //! Gets every operation of a batch an answer, whatever the database does: tries again, and splits until a culprit stands alone.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use rand::Rng;
+use tokio::time::timeout;
 
 use super::SubmitError;
 use crate::ledger::{Operation, Outcome};
@@ -23,7 +25,13 @@ const CONFLICT_PAUSE_MIN: Duration = Duration::from_millis(5);
 /// Longest pause when others are in the way.
 const CONFLICT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-type Settled = Result<Outcome, SubmitError>;
+/// What became of an operation.
+pub(super) enum Settled {
+    /// Its caller can be told.
+    Answered(Result<Outcome, SubmitError>),
+    /// Others keep its wallet locked: it is to be tried again, before anything else of its wallet.
+    Later(Attempt),
+}
 
 pub(super) struct Settler {
     store: Store,
@@ -37,9 +45,11 @@ pub(super) struct Settler {
 
 /// Why a part of a batch was not posted.
 enum Failure {
-    /// It was refused, was in conflict for too long, or brought the rules to panic. Nothing of it was written.
+    /// One of its operations was refused, or brought the rules to panic. Nothing of it was written.
     Culprit(SubmitError),
-    /// The process stops while the database is away; whether it was written is not known.
+    /// Others are in the way of one of its operations. Nothing of this try was written.
+    Locked,
+    /// The process stops; whether it was written is not known.
     GivenUp,
 }
 
@@ -49,7 +59,7 @@ impl Settler {
             store,
             metrics,
             conflict_retries_max: settings.conflict_retries_max,
-            reconnect_pause_max: ms(settings.reconnect_pause_max_ms),
+            reconnect_pause_max: ms(settings.reconnect_pause_max_ms).max(RECONNECT_PAUSE_MIN),
             database_is_up: AtomicBool::new(true),
             gives_up: AtomicBool::new(false),
         }
@@ -65,20 +75,36 @@ impl Settler {
         self.gives_up.store(true, Ordering::Relaxed);
     }
 
-    /// One answer per operation, in order. Parts are posted in order, so that splitting does not change it.
-    pub async fn settle(&self, operations: &[Operation]) -> Vec<Settled> {
+    /// What became of each operation, in order. Parts are posted in order, so that splitting does not change it; behind an operation that
+    /// is to be tried later, nothing of its wallet is posted.
+    pub async fn settle(&self, operations: &[Operation], attempt: Attempt) -> Vec<Settled> {
         let mut settled = Vec::with_capacity(operations.len());
-        let mut parts = vec![(operations, Attempt::First)];
+        let mut held_up = HashSet::new();
+        let mut parts = vec![(operations, attempt)];
         while let Some((part, mut attempt)) = parts.pop() {
-            match self.post(part, &mut attempt).await {
-                Ok(outcomes) => settled.extend(outcomes.into_iter().map(Ok)),
-                Err(Failure::Culprit(_)) if part.len() > 1 => {
+            let failure = if part.iter().any(|operation| held_up.contains(&operation.request.wallet())) {
+                Failure::Locked
+            } else {
+                match self.post(part, &mut attempt).await {
+                    Ok(outcomes) => {
+                        settled.extend(outcomes.into_iter().map(|outcome| Settled::Answered(Ok(outcome))));
+                        continue;
+                    }
+                    Err(failure) => failure,
+                }
+            };
+            match (part, failure) {
+                (part, Failure::GivenUp) => {
+                    settled.extend(part.iter().map(|_| Settled::Answered(Err(SubmitError::Abandoned))));
+                }
+                ([_], Failure::Culprit(error)) => settled.push(Settled::Answered(Err(error))),
+                ([operation], Failure::Locked) => {
+                    held_up.insert(operation.request.wallet());
+                    settled.push(Settled::Later(attempt));
+                }
+                (part, _) => {
                     let (left, right) = part.split_at(part.len() / 2);
                     parts.extend([(right, attempt), (left, attempt)]);
-                }
-                Err(Failure::Culprit(error)) => settled.push(Err(error)),
-                Err(Failure::GivenUp) => {
-                    settled.extend(part.iter().map(|_| Err(SubmitError::Abandoned)));
                 }
             }
         }
@@ -90,50 +116,60 @@ impl Settler {
         let mut conflicts = 0;
         let mut reconnects = 0;
         loop {
-            let started = Instant::now();
-            // A panic in the rules is a bug that one operation brought out; the others are not to suffer for it.
-            let posted = AssertUnwindSafe(posting::post(&self.store, part, *attempt)).catch_unwind().await;
-            let error = match posted {
-                Ok(Ok(outcomes)) => {
-                    self.heard();
-                    self.metrics.commit_duration.observe(seconds(started.elapsed()));
-                    self.metrics.batch_operations.observe(as_f64(part.len()));
-                    return Ok(outcomes);
-                }
-                Ok(Err(error)) => error,
-                Err(_) => {
-                    // Whether the database is there was not learnt, and nobody waits for it any longer: the next batch finds out.
-                    self.heard();
-                    self.metrics.actor_panics.with_label_values(&["lane"]).inc();
-                    tracing::error!(operations = part.len(), "posting a batch panicked");
-                    return Err(Failure::Culprit(SubmitError::Abandoned));
-                }
-            };
-            let trouble = error.trouble();
-            if trouble != Trouble::Away {
-                self.heard();
+            if self.gives_up.load(Ordering::Relaxed) {
+                return Err(Failure::GivenUp);
             }
-            let pause = match trouble {
+            let error = match self.try_once(part, *attempt).await {
+                Some(Ok(outcomes)) => return Ok(outcomes),
+                Some(Err(error)) => error,
+                None => return Err(Failure::Culprit(SubmitError::Abandoned)),
+            };
+            let pause = match error.trouble() {
                 Trouble::Refused => return Err(self.refused(part, error)),
-                Trouble::Conflict if conflicts == self.conflict_retries_max => {
-                    return Err(Failure::Culprit(SubmitError::Contended));
-                }
+                Trouble::Locked => None,
+                Trouble::Conflict if conflicts == self.conflict_retries_max => None,
                 Trouble::Conflict => {
                     conflicts += 1;
-                    pause(CONFLICT_PAUSE_MIN, CONFLICT_PAUSE_MAX, conflicts)
+                    Some(pause(CONFLICT_PAUSE_MIN, CONFLICT_PAUSE_MAX, conflicts))
                 }
                 Trouble::Away => {
                     *attempt = Attempt::Again;
-                    self.lost(&error);
-                    if self.gives_up.load(Ordering::Relaxed) {
-                        return Err(Failure::GivenUp);
-                    }
                     reconnects += 1;
-                    pause(RECONNECT_PAUSE_MIN, self.reconnect_pause_max, reconnects)
+                    Some(pause(RECONNECT_PAUSE_MIN, self.reconnect_pause_max, reconnects))
                 }
             };
             self.metrics.store_retries.with_label_values(&[&error.sqlstate()]).inc();
-            tokio::time::sleep(pause).await;
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(Failure::Locked),
+            }
+        }
+    }
+
+    /// `None` when it panicked: a bug that one operation brought out; the others are not to suffer for it.
+    async fn try_once(&self, part: &[Operation], attempt: Attempt) -> Option<Result<Vec<Outcome>, StoreError>> {
+        let started = Instant::now();
+        let posted = timeout(self.store.batch_timeout(), posting::post(&self.store, part, attempt));
+        match AssertUnwindSafe(posted).catch_unwind().await {
+            Ok(posted) => {
+                let posted = posted.unwrap_or_else(|_| Err(StoreError::silence()));
+                match &posted {
+                    Err(error) if error.trouble() == Trouble::Away => self.lost(error),
+                    _ => self.heard(),
+                }
+                if posted.is_ok() {
+                    self.metrics.commit_duration.observe(seconds(started.elapsed()));
+                    self.metrics.batch_operations.observe(as_f64(part.len()));
+                }
+                Some(posted)
+            }
+            Err(_) => {
+                // Whether the database is there was not learnt, and nobody waits for it any longer: the next batch finds out.
+                self.heard();
+                self.metrics.actor_panics.with_label_values(&["lane"]).inc();
+                tracing::error!(operations = part.len(), "posting a batch panicked");
+                None
+            }
         }
     }
 

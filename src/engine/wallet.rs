@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 
-use super::lane::{Group, Lane};
+use super::lane::{Company, Group, Lane};
 use super::registry::Registry;
 use super::responder::Submitted;
 use crate::ledger::WalletId;
@@ -27,11 +28,16 @@ pub(super) struct WalletActor {
     end: End,
 }
 
+/// How long a wallet waits that others have locked. As long as a lane waits for the lock by default, so that half of its time stays for others.
+const LOCKED_PAUSE: Duration = Duration::from_secs(2);
+
 /// Whether a group is in the lane.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum GroupState {
     None,
     InFlight,
+    /// None, and none may go: others have the wallet locked.
+    Paused,
 }
 
 /// How the actor ends, known when it is dropped.
@@ -42,10 +48,13 @@ enum End {
     Retired,
 }
 
-/// The lane has committed this wallet's group.
+/// The lane is done with this wallet's group.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct GroupDone;
+pub(super) struct GroupDone {
+    /// What could not be posted because others have the wallet locked, in its order.
+    pub again: VecDeque<Submitted>,
+}
 
 /// Stop, if there is nothing left to do.
 #[derive(Message)]
@@ -77,13 +86,24 @@ impl WalletActor {
 
     /// Hands the lane what waits, unless it still has a group of this wallet.
     fn advance(&mut self, context: &Context<Self>) {
-        if self.group == GroupState::InFlight || self.waiting.is_empty() {
-            return;
+        if self.group == GroupState::None && !self.waiting.is_empty() {
+            self.hand_over(self.group_operations_max, Company::Others, context);
         }
-        let rest = self.waiting.split_off(self.waiting.len().min(self.group_operations_max));
+    }
+
+    fn hand_over(&mut self, operations_max: usize, company: Company, context: &Context<Self>) {
+        let rest = self.waiting.split_off(self.waiting.len().min(operations_max));
         let operations = std::mem::replace(&mut self.waiting, rest);
         self.group = GroupState::InFlight;
-        self.lane.do_send(Group { wallet: context.address(), operations });
+        self.lane.do_send(Group { wallet: context.address(), operations, company });
+    }
+
+    /// Puts operations back at the head of the line; after a while the first of them goes alone.
+    fn pause(&mut self, mut again: VecDeque<Submitted>, context: &mut Context<Self>) {
+        again.append(&mut self.waiting);
+        self.waiting = again;
+        self.group = GroupState::Paused;
+        context.run_later(LOCKED_PAUSE, |actor, context| actor.hand_over(1, Company::None, context));
     }
 }
 
@@ -108,9 +128,13 @@ impl Handler<Submitted> for WalletActor {
 impl Handler<GroupDone> for WalletActor {
     type Result = ();
 
-    fn handle(&mut self, GroupDone: GroupDone, context: &mut Self::Context) {
-        self.group = GroupState::None;
-        self.advance(context);
+    fn handle(&mut self, GroupDone { again }: GroupDone, context: &mut Self::Context) {
+        if again.is_empty() {
+            self.group = GroupState::None;
+            self.advance(context);
+        } else {
+            self.pause(again, context);
+        }
     }
 }
 
@@ -118,7 +142,7 @@ impl Handler<Retire> for WalletActor {
     type Result = ();
 
     fn handle(&mut self, Retire: Retire, context: &mut Self::Context) {
-        let is_busy = self.group == GroupState::InFlight || !self.waiting.is_empty();
+        let is_busy = self.group != GroupState::None || !self.waiting.is_empty();
         if !is_busy && self.registry.leave(self.wallet, self.incarnation, self.received) {
             self.end = End::Retired;
             context.stop();

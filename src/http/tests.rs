@@ -41,7 +41,7 @@ impl Server {
         adjust(&mut settings);
 
         let metrics = Arc::new(Metrics::new());
-        let store = Store::new(&settings.database, settings.engine.lanes).unwrap();
+        let store = Store::new(&settings.database).unwrap();
         let processor = Processor::start(store.clone(), &settings.engine, Arc::clone(&metrics));
         let broker_is_consuming = Some(Arc::new(AtomicBool::new(true)));
         let state = State { processor, store, metrics, settings: Arc::new(settings), broker_is_consuming };

@@ -13,7 +13,7 @@ pub async fn save(db_tx: &mut DbTx, changes: &Changes) -> Result<(), StoreError>
     let transactions = Transactions::of(changes);
     let entries = Entries::of(changes);
     let balances = Balances::of(changes);
-    sqlx::query(
+    let saved = sqlx::query(
         "WITH new_transactions AS (
              INSERT INTO transactions (id, wallet_id, to_wallet_id, kind, status, rejection, currency, amount,
                  idempotency_key, fingerprint, created_at)
@@ -61,6 +61,8 @@ pub async fn save(db_tx: &mut DbTx, changes: &Changes) -> Result<(), StoreError>
     .bind(balances.seq)
     .execute(&mut **db_tx)
     .await?;
+    // Entries without their balance would be false books; nothing of this batch is committed.
+    assert_eq!(saved.rows_affected(), changes.balances.len() as u64, "every changed balance has its row");
     Ok(())
 }
 

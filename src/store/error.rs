@@ -20,6 +20,8 @@ pub enum Trouble {
     Away,
     /// Others were in the way. Nothing was written; trying again soon helps.
     Conflict,
+    /// Others did not get out of the way in time. Nothing was written; trying again soon would wait as long.
+    Locked,
     /// It refuses what was asked. Nothing was written; trying the same again does not help.
     Refused,
 }
@@ -44,6 +46,11 @@ impl StoreError {
     /// An error before anything was asked: whatever it is, no operation is to blame.
     pub(super) fn before_anything(source: sqlx::Error) -> Self {
         Self { source, trouble: Trouble::Away }
+    }
+
+    /// The database fell silent in the middle of a batch.
+    pub fn silence() -> Self {
+        sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()
     }
 
     /// What can be done about it.
@@ -76,8 +83,10 @@ impl StoreError {
 /// See PostgreSQL's manual, appendix A: error codes.
 fn of_sqlstate(code: &str) -> Trouble {
     match code {
-        // serialization_failure, deadlock_detected, lock_not_available, query_canceled (a timeout)
-        "40001" | "40P01" | "55P03" | "57014" => Trouble::Conflict,
+        // serialization_failure, deadlock_detected
+        "40001" | "40P01" => Trouble::Conflict,
+        // lock_not_available, query_canceled: lock_timeout and statement_timeout
+        "55P03" | "57014" => Trouble::Locked,
         // read_only_sql_transaction: the server is no longer the primary
         "25006" => Trouble::Away,
         _ => match code.get(..2) {
@@ -100,8 +109,8 @@ mod tests {
         for (code, trouble) in [
             ("40001", Trouble::Conflict),
             ("40P01", Trouble::Conflict),
-            ("55P03", Trouble::Conflict),
-            ("57014", Trouble::Conflict),
+            ("55P03", Trouble::Locked),
+            ("57014", Trouble::Locked),
             ("57P01", Trouble::Away),
             ("08006", Trouble::Away),
             ("53100", Trouble::Away),

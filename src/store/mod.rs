@@ -8,22 +8,23 @@ pub mod audit;
 pub mod balances;
 pub mod changes;
 pub mod currencies;
+mod db_tx;
 mod error;
 pub mod seed;
 pub mod transactions;
 pub mod wallets;
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::settings::{Database, ms};
+use db_tx::Connections;
 
+pub use db_tx::DbTx;
 pub use error::{AddressError, StoreError, Trouble};
-
-/// A SQL transaction: everything of one batch happens in one.
-pub type DbTx = sqlx::Transaction<'static, sqlx::Postgres>;
 
 /// Set on every connection that posts, so that no statement's plan can go wrong as tables grow.
 ///
@@ -38,34 +39,50 @@ const PLAN_SETTINGS: [(&str, &str); 6] = [
     ("jit", "off"),
 ];
 
+/// Set on every connection that posts, so that a Purser that has fallen silent does not keep its wallets locked: the server ends what it left.
+const SILENCE_SETTINGS: [(&str, &str); 5] = [
+    ("tcp_keepalives_idle", "10s"),
+    ("tcp_keepalives_interval", "5s"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "20s"),
+    ("client_connection_check_interval", "5s"),
+];
+
 /// The database as Purser uses it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    posting: PgPool,
+    posting: Connections,
     read: PgPool,
     currencies: currencies::Cache,
+    batch_timeout: Duration,
 }
 
 impl Store {
-    /// Opens the database with one posting connection per lane. Connections are made when they are first needed, so the database may
-    /// still be away.
-    pub fn new(settings: &Database, lanes: usize) -> Result<Self, AddressError> {
+    /// Opens the database. Connections are made when they are first needed, so it may still be away.
+    pub fn new(settings: &Database) -> Result<Self, AddressError> {
         let options = connect_options(settings)?;
+        let statement_timeout = settings.statement_timeout_ms.to_string();
         let timeouts = [
-            ("statement_timeout", settings.statement_timeout_ms.to_string()),
+            ("statement_timeout", statement_timeout.clone()),
+            ("idle_in_transaction_session_timeout", statement_timeout),
             ("lock_timeout", settings.lock_timeout_ms.to_string()),
         ];
-        // A connection found broken shows as an error of its first statement, and the batch is tried again:
-        // a ping before each batch would cost a round trip to learn the same.
-        let pool = || PgPoolOptions::new().acquire_timeout(ms(settings.acquire_timeout_ms)).test_before_acquire(false);
-        let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
+        let acquire_timeout = ms(settings.acquire_timeout_ms);
+        let posting = options.clone().options(PLAN_SETTINGS).options(SILENCE_SETTINGS).options(timeouts);
         Ok(Self {
-            posting: pool()
-                .max_connections(lanes)
-                .connect_lazy_with(options.clone().options(PLAN_SETTINGS).options(timeouts)),
-            read: pool().max_connections(settings.read_connections_max).connect_lazy_with(options),
+            posting: Connections::new(posting, acquire_timeout),
+            read: PgPoolOptions::new()
+                .acquire_timeout(acquire_timeout)
+                .max_connections(settings.read_connections_max)
+                .connect_lazy_with(options),
             currencies: currencies::Cache::default(),
+            batch_timeout: acquire_timeout + ms(settings.statement_timeout_ms),
         })
+    }
+
+    /// When a batch that has not ended counts as one whose connection is dead: the server would have ended any statement of it by then.
+    pub fn batch_timeout(&self) -> Duration {
+        self.batch_timeout
     }
 
     /// Connections for reading.
@@ -86,7 +103,7 @@ impl Store {
 
     /// Begins the SQL transaction of a batch.
     pub async fn begin(&self) -> Result<DbTx, StoreError> {
-        self.posting.begin().await.map_err(StoreError::before_anything)
+        self.posting.begin().await
     }
 
     /// The known currencies, read anew when a batch may need it.

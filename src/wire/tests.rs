@@ -334,7 +334,6 @@ fn system_000s_replies_are_as_documented() {
 fn a_failure_says_whether_to_ask_again_and_nothing_else() {
     for (dialect, error, expected) in [
         (Dialect::Native, SubmitError::ShuttingDown, 503),
-        (Dialect::Native, SubmitError::Contended, 503),
         (Dialect::TransactionalSystem, SubmitError::ShuttingDown, 500),
     ] {
         let fields = fields(&reply_failure(dialect, "invoice", &error));

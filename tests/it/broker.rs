@@ -194,7 +194,7 @@ impl BrokerOnly {
         let shared = Arc::clone(&metrics);
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                let store = Store::new(&settings.database, settings.engine.lanes).expect("the address is right");
+                let store = Store::new(&settings.database).expect("the address is right");
                 let processor = Processor::start(store, &settings.engine, Arc::clone(&shared));
                 let dialect = &settings.dialects.transactional_system;
                 let broker = Broker::start(&settings.broker, dialect, processor.clone(), shared);

@@ -34,7 +34,7 @@ impl Engine {
         let mut settings = database.settings();
         settings.engine.reconnect_pause_max_ms = 200;
         adjust(&mut settings);
-        let store = Store::new(&settings.database, settings.engine.lanes).expect("the address is well-formed");
+        let store = Store::new(&settings.database).expect("the address is well-formed");
         let metrics = Arc::new(Metrics::new());
         let processor = Processor::start(store, &settings.engine, Arc::clone(&metrics));
         Self { processor, metrics, database }
@@ -82,7 +82,6 @@ fn word(submitted: &Submitted) -> &'static str {
         Err(SubmitError::ShuttingDown) => "shutting down",
         Err(SubmitError::Abandoned) => "abandoned",
         Err(SubmitError::Store(_)) => "refused by the store",
-        Err(SubmitError::Contended) => "contended",
     }
 }
 
@@ -383,21 +382,22 @@ async fn a_wallet_that_someone_holds_for_a_while_is_waited_for() {
 }
 
 #[actix_rt::test]
-async fn a_wallet_that_someone_never_lets_go_does_not_hold_up_the_others() {
+async fn a_wallet_that_someone_keeps_locked_waits_in_its_order_and_does_not_hold_up_the_others() {
     let engine = Engine::start(9, |settings| {
         settings.engine.lanes = 1;
-        settings.engine.conflict_retries_max = 1;
         settings.database.lock_timeout_ms = 20;
     })
     .await;
     let mut other = Other::begin(&engine.database).await;
     other.lock(5).await;
-    let submissions: Vec<_> = (1..=9).map(|wallet| engine.submit(&credit(wallet, 1))).collect();
-    for (wallet, submitted) in (1..).zip(join_all(submissions).await) {
-        assert_eq!(word(&submitted), if wallet == 5 { "contended" } else { "Success" }, "wallet {wallet}");
-    }
+    let locked: Vec<_> = (1..=30).map(|cents| engine.submit(&credit(5, cents))).collect();
+    let free: Vec<_> = (1..=9).filter(|wallet| *wallet != 5).map(|wallet| engine.submit(&credit(wallet, 1))).collect();
+    assert_all(&join_all(free).await, "Success");
+    assert_eq!(engine.processor.in_flight(), 30, "none of the locked wallet's is given up");
+    let later: Vec<_> = (31..=60).map(|cents| engine.submit(&credit(5, cents))).collect();
     other.end().await;
-    engine.assert_in_line(8).await;
+    assert_all(&join_all(locked.into_iter().chain(later)).await, "Success");
+    engine.assert_in_line(68).await;
 }
 
 #[actix_rt::test]

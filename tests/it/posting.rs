@@ -13,7 +13,7 @@ use crate::support::{TestDatabase, assert_books_balance, operation};
 
 /// A store of its own, as another instance would have.
 fn store(database: &TestDatabase) -> Store {
-    Store::new(&database.settings().database, 1).expect("the address is well-formed")
+    Store::new(&database.settings().database).expect("the address is well-formed")
 }
 
 fn operations(sentences: &[&str]) -> Vec<Operation> {
