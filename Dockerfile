@@ -2,8 +2,6 @@
 
 FROM rust:1.95-bookworm AS builder
 WORKDIR /src
-# Statements are checked against the committed description of the schema: no database is there while this builds.
-ENV SQLX_OFFLINE=true
 COPY . .
 # The caches keep the compiled dependencies between builds. The target folder is one of them, and no part of the
 # image, so the binary is copied out of it.
@@ -16,8 +14,9 @@ FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin purser
 COPY --from=builder /usr/local/bin/purser /usr/local/bin/purser
 USER purser
-# Loopback inside a container cannot be reached from outside.
-ENV PURSER_HTTP__LISTEN=0.0.0.0:8080
+# Loopback inside a container cannot be reached from outside. Whoever collects its output wants JSON and nothing else.
+ENV PURSER_HTTP__LISTEN=0.0.0.0:8080 \
+    PURSER_TELEMETRY__LOG_FORMAT=json
 EXPOSE 8080
 # Perl, because every Debian image has it; curl and wget are not in this one. Healthy means ready: both
 # PostgreSQL and RabbitMQ are reachable.

@@ -17,6 +17,9 @@ use crate::telemetry::Metrics;
 /// Pause between attempts to reach the database at the start.
 const START_PAUSE: Duration = Duration::from_millis(500);
 
+/// What a stop may take beyond `engine.drain_timeout_ms`: the last replies, acks and HTTP answers, and the goodbyes.
+const GOODBYE_GRACE: Duration = Duration::from_secs(8);
+
 /// A running Purser.
 pub struct App {
     settings: Arc<Settings>,
@@ -91,24 +94,38 @@ impl App {
         }
     }
 
-    /// Stops, all under one deadline: no new work, what was accepted is committed and answered, then the doors close.
+    /// Stops: no new work, what was accepted is committed and answered, then the doors close.
+    ///
+    /// The work has `engine.drain_timeout_ms`, all of it together; the goodbyes after it have [`GOODBYE_GRACE`] more. Whatever does not
+    /// end in its time is left behind: a broker that blocks its publishers, for instance, takes no goodbye either.
     pub async fn stop(self) {
         let deadline = Instant::now() + ms(self.settings.engine.drain_timeout_ms);
+        let end = deadline + GOODBYE_GRACE;
         if let Some(broker) = &self.broker {
-            broker.stop_consuming().await;
+            within(deadline, "consuming", broker.stop_consuming()).await;
         }
         // From here on HTTP answers 503.
         let left = self.processor.drain(deadline.saturating_duration_since(Instant::now())).await;
         if left > 0 {
             tracing::warn!(operations = left, "not finished in time; the broker delivers them again");
         }
-        if let Some(broker) = self.broker {
-            broker.close().await;
-        }
-        self.http.stop(true).await;
+        let broker = async {
+            if let Some(broker) = self.broker {
+                broker.close().await;
+            }
+        };
+        // At once, so that neither takes the other's time.
+        within(end, "the doors", async { tokio::join!(broker, self.http.stop(true)) }).await;
         self.processor.stop();
-        self.store.close().await;
+        within(end, "the store", self.store.close()).await;
         tracing::info!("stopped");
+    }
+}
+
+/// Waits for the end of something, but not for ever.
+async fn within(deadline: Instant, what: &'static str, ending: impl Future) {
+    if tokio::time::timeout_at(deadline.into(), ending).await.is_err() {
+        tracing::warn!(what, "not ended in time; the stop goes on without it");
     }
 }
 

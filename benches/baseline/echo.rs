@@ -1,7 +1,7 @@
 //! A bare echo consumer: what the broker and its client library cost when nothing is done with a message.
 //!
 //! Its queue is declared as Purser declares its own and read with the same prefetch. It takes all deliveries that are there, answers them,
-//! and acknowledges them at once.
+//! and acknowledges them at once. In two ways: as one writes it, and as fast as its client library can.
 
 use anyhow::{Context, ensure};
 use futures::{FutureExt, StreamExt};
@@ -17,8 +17,33 @@ use purser::settings::Broker;
 const CHUNK: usize = 1024;
 const REPLY: &[u8] = br#"{"operation":"withdraw","code":200}"#;
 
+/// How replies are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Each is waited for until it is written, as the library's examples do it; then all are acknowledged.
+    Plain,
+    /// All are queued at once and not waited for. The library writes an acknowledgement before the replies it stands for, so an echo that
+    /// ends in between leaves callers without an answer: the ceiling, not a way to serve.
+    Bulk,
+}
+
+impl Manner {
+    /// What the program is started with.
+    pub const fn argument(self) -> &'static str {
+        match self {
+            Self::Plain => "echo",
+            Self::Bulk => "echo-in-bulk",
+        }
+    }
+
+    /// The manner of that argument.
+    pub fn parse(argument: &str) -> Option<Self> {
+        [Self::Plain, Self::Bulk].into_iter().find(|manner| manner.argument() == argument)
+    }
+}
+
 /// Echoes whatever comes to the exchange and the queue that the settings name, until the process is ended.
-pub async fn run(settings: &Broker) -> anyhow::Result<()> {
+pub async fn run(settings: &Broker, manner: Manner) -> anyhow::Result<()> {
     let connection = Connection::connect(settings.url.expose(), ConnectionProperties::default())
         .await
         .context("the echo cannot reach the broker")?;
@@ -40,9 +65,13 @@ pub async fn run(settings: &Broker) -> anyhow::Result<()> {
             let (Some(reply_to), Some(id)) = (properties.reply_to(), properties.correlation_id()) else { continue };
             let answer =
                 BasicProperties::default().with_content_type("application/json".into()).with_correlation_id(id.clone());
-            // The first poll queues it; that it is written is waited for with the acknowledgement behind it.
             let options = BasicPublishOptions::default();
-            channel.basic_publish("".into(), reply_to.clone(), options, REPLY, answer).now_or_never().transpose()?;
+            let published = channel.basic_publish("".into(), reply_to.clone(), options, REPLY, answer);
+            match manner {
+                Manner::Plain => drop(published.await?),
+                // The first poll queues it.
+                Manner::Bulk => drop(published.now_or_never().transpose()?),
+            }
         }
         if let Some(tag) = last {
             channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;
@@ -70,8 +99,6 @@ async fn declare(channel: &Channel, settings: &Broker) -> anyhow::Result<String>
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(settings.delivery_limit.into()));
     arguments.insert("x-dead-letter-exchange".into(), text(&settings.dead_letter));
-    arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
-    arguments.insert("x-overflow".into(), text("reject-publish"));
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(queue.as_str().into(), options, arguments).await?;
     for operation in ["invoice", "withdraw", "balance"] {

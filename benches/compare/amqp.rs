@@ -1,5 +1,6 @@
 //! The whole way beside a bare echo: RabbitMQ, wallet actors, PostgreSQL and back, each program in a process of its own.
 
+use crate::baseline::echo::Manner;
 use crate::server::{Load, Names, Server, broker, verify};
 use crate::support::WALLETS_MANY;
 use crate::support::database::{self, Scratch};
@@ -14,17 +15,18 @@ pub async fn beside_an_echo(options: &Options) -> anyhow::Result<Vec<Line>> {
     let (scratch, store) = Scratch::open().await?;
     database::insert_wallets(&store, WALLETS_MANY).await?;
     store.close().await;
-    let (purser_names, echo_names) = (Names::new("purser"), Names::new("echo"));
-    let figures = measure(options, &scratch, &purser_names, &echo_names).await;
+    let (purser_names, echo_names, bulk_names) = (Names::new("purser"), Names::new("echo"), Names::new("bulk"));
+    let figures = measure(options, &scratch, &purser_names, &echo_names, &bulk_names).await;
     // The broker is left as it was found, whatever happened.
     let broker = broker()?;
     purser_names.delete(&broker).await?;
     echo_names.delete(&broker).await?;
+    bulk_names.delete(&broker).await?;
     let figures = figures?;
     verify(&scratch)?;
     scratch.drop().await?;
 
-    let [echo_many, purser_many, purser_hot, echo_one, purser_one] = &figures;
+    let [echo_many, bulk_many, purser_many, purser_hot, echo_one, purser_one] = &figures;
     let way = "AMQP request, commit, reply";
     Ok(vec![
         Line::ratio(
@@ -34,6 +36,14 @@ pub async fn beside_an_echo(options: &Options) -> anyhow::Result<Vec<Line>> {
             purser_many,
             echo_many,
             Target::AtLeast(0.7),
+        ),
+        Line::ratio(
+            format!("{way}, {WALLETS_MANY} wallets"),
+            "an echo that waits for no reply to be written",
+            "op/s",
+            purser_many,
+            bulk_many,
+            Target::Informative,
         ),
         Line::ratio(
             format!("{way}, one hot wallet"),
@@ -54,27 +64,30 @@ pub async fn beside_an_echo(options: &Options) -> anyhow::Result<Vec<Line>> {
     ])
 }
 
-/// Starts both servers and takes the figures: the echo over many wallets, Purser over many, Purser on one, the echo and Purser one operation
+/// Starts the servers and takes the figures: both echoes over many wallets, Purser over many, Purser on one, the echo and Purser one operation
 /// at a time.
 async fn measure(
     options: &Options,
     scratch: &Scratch,
     purser_names: &Names,
     echo_names: &Names,
-) -> anyhow::Result<[Rounds; 5]> {
+    bulk_names: &Names,
+) -> anyhow::Result<[Rounds; 6]> {
     let purser = Server::purser(scratch, purser_names, &[]).await?;
-    let echo = Server::echo(echo_names)?;
+    let echo = Server::echo(echo_names, Manner::Plain)?;
+    let bulk = Server::echo(bulk_names, Manner::Bulk)?;
     let (operations, one_at_a_time) = if options.quick { (10_000, 300) } else { (80_000, 3_000) };
     let full = Load { operations, warmup: operations / 8, wallets: WALLETS_MANY, window: WINDOW };
     let one = Load { operations: one_at_a_time, warmup: one_at_a_time / 10, wallets: WALLETS_MANY, window: 1 };
     let steps = [
         (full, echo_names),
+        (full, bulk_names),
         (full, purser_names),
         (Load { wallets: 1, ..full }, purser_names),
         (one, echo_names),
         (one, purser_names),
     ];
-    let mut figures: [Rounds; 5] = Default::default();
+    let mut figures: [Rounds; 6] = Default::default();
     let bar = progress("AMQP", steps.len() * options.rounds());
     for _ in 0..options.rounds() {
         for ((load, names), rounds) in steps.iter().zip(&mut figures) {
@@ -87,7 +100,7 @@ async fn measure(
         }
     }
     bar.finish_and_clear();
-    for server in [purser, echo] {
+    for server in [purser, echo, bulk] {
         server.stop().await?;
     }
     Ok(figures)

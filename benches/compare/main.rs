@@ -16,6 +16,7 @@ mod table;
 
 use std::process::ExitCode;
 
+use baseline::echo::Manner;
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -62,8 +63,8 @@ impl Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     // The echo has a process of its own, as Purser has: this program, started once more.
-    if std::env::args().nth(1).as_deref() == Some(server::ECHO_ARGUMENT) {
-        baseline::echo::run(&server::broker()?).await?;
+    if let Some(manner) = std::env::args().nth(1).as_deref().and_then(Manner::parse) {
+        baseline::echo::run(&server::broker()?, manner).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let options = Options::parse();

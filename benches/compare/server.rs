@@ -10,16 +10,13 @@ use lapin::{Connection, ConnectionProperties};
 use purser::settings::{Broker, Settings};
 use serde::Deserialize;
 
-use crate::baseline::echo;
+use crate::baseline::echo::{self, Manner};
 use crate::support::database::Scratch;
 
 const PURSER: &str = env!("CARGO_BIN_EXE_purser");
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
-
-/// What the echo is started with.
-pub const ECHO_ARGUMENT: &str = "echo";
 
 /// Names on the broker that nobody else has.
 #[derive(Clone, Debug)]
@@ -95,9 +92,9 @@ impl Server {
     }
 
     /// Starts the echo and waits until it consumes.
-    pub fn echo(names: &Names) -> anyhow::Result<Self> {
+    pub fn echo(names: &Names, manner: Manner) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg(ECHO_ARGUMENT)
+            .arg(manner.argument())
             .envs(names.environment())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -25,6 +25,9 @@ const HANDOVER_MAX: Duration = Duration::from_secs(2);
 /// How often it looks for that moment.
 const HANDOVER_POLL: Duration = Duration::from_millis(2);
 
+/// How long the broker may take to confirm that the consumer is cancelled. One that blocks its publishers never hears of it.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Deliveries taken before other tasks of the thread have a turn.
 const TURN: u64 = 64;
 
@@ -86,13 +89,21 @@ impl Consumer {
                 }
             }
         }
+        let cancelled = tokio::time::timeout(CANCEL_TIMEOUT, self.cancel()).await;
+        self.hold_acks.send_replace(false);
+        cancelled.unwrap_or_else(|_| {
+            tracing::warn!("the broker does not hear that consuming ends; what is delivered from now on is left to it");
+            Ok(())
+        })
+    }
+
+    /// What came before the broker heard of it is taken too: handed back, it would come again as a redelivery.
+    async fn cancel(&mut self) -> Result<(), SessionError> {
         let (tag, options) = (self.deliveries.tag(), BasicCancelOptions::default());
         self.channel.basic_cancel(tag, options).await.map_err(SessionError::Consumer)?;
-        // What came before the broker heard of it is taken too: handed back, it would come again as a redelivery.
         while let Some(delivery) = self.deliveries.next().await {
             self.take(delivery.map_err(SessionError::Consumer)?);
         }
-        self.hold_acks.send_replace(false);
         Ok(())
     }
 

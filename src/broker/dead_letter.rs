@@ -22,6 +22,10 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The longest text that goes into a header, in bytes; a reason may quote the message.
 const TEXT_BYTES_MAX: usize = 1000;
 
+/// The largest original headers that are repeated, in bytes. All headers of a message go in one frame of 128 KiB at most, and the broker ends
+/// the connection over a larger one.
+const HEADERS_BYTES_MAX: usize = 64 * 1024;
+
 /// Persistent, as AMQP numbers it.
 const PERSISTENT: u8 = 2;
 
@@ -93,10 +97,12 @@ impl DeadLetters {
 /// The original properties, and where it came from and why it is here in headers.
 ///
 /// Three change: it is persistent; it does not expire among the dead letters; and it has no `user_id`, which the broker would take for a
-/// claim to be that user.
+/// claim to be that user. Headers that leave no room for ours are left out.
 fn properties(delivery: &Delivery, reason: &Reason) -> BasicProperties {
     let original = &delivery.properties;
-    let mut headers = original.headers().clone().unwrap_or_default();
+    let bytes = original.headers().as_ref().map_or(0, table_bytes);
+    let are_too_large = bytes > HEADERS_BYTES_MAX;
+    let mut headers = if are_too_large { None } else { original.headers().clone() }.unwrap_or_default();
     let mut note = |name: &'static str, text: &str| {
         let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
         headers.insert(name.into(), AMQPValue::LongString(text.into()));
@@ -111,7 +117,28 @@ fn properties(delivery: &Delivery, reason: &Reason) -> BasicProperties {
     if let Some(user_id) = original.user_id() {
         note("x-purser-user-id", user_id.as_str());
     }
+    if are_too_large {
+        note("x-purser-headers", &format!("left out: {bytes} bytes"));
+    }
     without_claims(original, headers).with_delivery_mode(PERSISTENT)
+}
+
+/// How long headers are on the wire, in bytes, or a little less than what is said.
+fn table_bytes(table: &FieldTable) -> usize {
+    4 + table.inner().iter().map(|(name, value)| 1 + name.as_str().len() + value_bytes(value)).sum::<usize>()
+}
+
+fn value_bytes(value: &AMQPValue) -> usize {
+    // A letter for the type, and for what has a length four bytes of it.
+    5 + match value {
+        AMQPValue::ShortString(text) => text.as_str().len(),
+        AMQPValue::LongString(text) => text.as_bytes().len(),
+        AMQPValue::ByteArray(bytes) => bytes.len(),
+        AMQPValue::FieldArray(values) => values.as_slice().iter().map(value_bytes).sum(),
+        AMQPValue::FieldTable(table) => table_bytes(table),
+        // Numbers.
+        _ => 8,
+    }
 }
 
 /// The properties that are safe to repeat, with other headers.
@@ -170,5 +197,24 @@ mod tests {
         assert_eq!(properties.reply_to().as_ref().unwrap().as_str(), "r");
         assert_eq!((properties.priority(), properties.delivery_mode()), (&Some(3), &Some(PERSISTENT)));
         assert_eq!((properties.expiration(), properties.user_id()), (&None, &None));
+    }
+
+    #[test]
+    fn headers_too_large_to_be_repeated_are_left_out_and_that_is_said() {
+        let check = |bytes: usize, is_kept: bool| {
+            let mut inner = FieldTable::default();
+            inner.insert("text".into(), AMQPValue::LongString("x".repeat(bytes).into()));
+            let mut headers = FieldTable::default();
+            headers.insert("inner".into(), AMQPValue::FieldTable(inner));
+            let mut delivery = Delivery::mock(1, "operations".into(), "invoice".into(), false, b"{".to_vec());
+            delivery.properties = BasicProperties::default().with_headers(headers);
+            let properties = properties(&delivery, &Reason { code: "malformed_json", text: String::new() });
+            let headers = properties.headers().as_ref().unwrap().inner();
+            assert_eq!(headers.contains_key("inner"), is_kept, "{bytes}");
+            assert_eq!(headers.contains_key("x-purser-headers"), !is_kept, "{bytes}");
+            assert!(headers.contains_key("x-purser-reason"));
+        };
+        check(HEADERS_BYTES_MAX - 100, true);
+        check(HEADERS_BYTES_MAX, false);
     }
 }

@@ -10,6 +10,9 @@
 //! again; answers that belong to an ended session go nowhere. Nothing here decides about money, and nothing waits for the database: while
 //! it is away the lanes hold what they have, and the prefetch stops the rest.
 //!
+//! **After a lost session** the next one waits until everything that was submitted before is answered, so that the prefetch bounds all of them
+//! together: during an outage of the database, each would otherwise submit the same messages again.
+//!
 //! **Known limit.** lapin reads the short strings of a message (its id, its routing key) as UTF-8 and ends the connection over one that is not.
 //! Such a message comes back until the queue's delivery limit dead-letters it; a session with a prefetch of one sees to it that the messages
 //! around it are not counted with it.
@@ -72,6 +75,7 @@ impl Broker {
     ///
     /// Acks are held back meanwhile, so that the broker hands out no more than the prefetch, and the consumer is cancelled when all of that is
     /// committed, or after a short while: another instance takes over from there, and a wallet's operations stay in their order.
+    /// A broker that does not listen, as under a memory or disk alarm, is not waited for: its deliveries are left to it.
     pub async fn stop_consuming(&self) {
         self.stop.send_replace(true);
         let mut ended = self.consuming_ended.clone();
@@ -82,7 +86,7 @@ impl Broker {
     /// Sends the last replies and acks, and says goodbye. Call it after [`Processor::drain`]; what is still unanswered then is delivered
     /// again later.
     pub async fn close(self) {
-        self.stop_consuming().await;
+        self.stop.send_replace(true);
         let mut supervisor = self.supervisor;
         if tokio::time::timeout(CLOSE_TIMEOUT, &mut supervisor).await.is_err() {
             tracing::warn!("the broker connection was not closed in time; what is not acknowledged is delivered again");

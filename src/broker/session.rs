@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::ack_window::AckWindow;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetters;
-use super::settler::{Counters, Settler};
+use super::settler::{Counters, Settled, Settler};
 use super::topology::{DeclareError, Topology, short};
 use crate::engine::Processor;
 use crate::settings::{self, ms};
@@ -32,6 +32,12 @@ const HEARTBEAT: u16 = 20;
 
 /// How long a session reads one message at a time after a message that could not be read.
 const CAREFUL_SPAN: Duration = Duration::from_secs(5);
+
+/// A session that lived this long was in order: the pauses start anew. One that ended sooner may end as soon the next time.
+const STEADY_SPAN: Duration = Duration::from_secs(5);
+
+/// How often it looks whether everything that an ended session submitted is answered.
+const ANSWERS_POLL: Duration = Duration::from_millis(20);
 
 /// How long a goodbye may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -123,7 +129,12 @@ impl Supervisor {
         let mut pause = RECONNECT_PAUSE_MIN;
         let mut pace = Pace::Full;
         let mut stop = self.stop.clone();
+        let mut unanswered = None;
         while !*stop.borrow() {
+            tokio::select! {
+                () = all_answered(unanswered.take()) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
             let result = tokio::select! {
                 // While it connects, there is nothing to end in good order.
                 connected = timeout(CONNECT_TIMEOUT, self.connect(pace)) => connected.unwrap_or(Err(SessionError::Timeout)),
@@ -131,11 +142,16 @@ impl Supervisor {
             };
             let result = match result {
                 Ok(session) => {
-                    pause = RECONNECT_PAUSE_MIN;
+                    let began = Instant::now();
+                    unanswered = Some(session.parts.consumer.settled.downgrade());
                     self.set_health(true);
                     tracing::info!(queue = self.topology.queue, ?pace, "consuming operations");
                     let result = session.run(|| self.set_health(false), &self.consuming_ended).await;
                     self.set_health(false);
+                    // What cannot be read ends a session at once, but not for ever: the delivery limit takes it away.
+                    if began.elapsed() >= STEADY_SPAN || result.as_ref().is_err_and(SessionError::is_unreadable) {
+                        pause = RECONNECT_PAUSE_MIN;
+                    }
                     result
                 }
                 Err(error) => Err(error),
@@ -253,20 +269,25 @@ impl Session {
         parts.spawn(settler.run());
         parts.spawn(dead_letters.run());
         let mut is_stopping = false;
+        let mut has_consumed = false;
         let result = loop {
             let joined = tokio::select! {
                 joined = parts.join_next_with_id() => joined,
                 Ok(_) = stop.wait_for(|stop| *stop), if !is_stopping => {
                     is_stopping = true;
                     stopping();
+                    if has_consumed {
+                        consuming_ended.send_replace(true);
+                    }
                     continue;
                 }
             };
             match joined {
                 None => break Ok(()),
                 Some(Ok((id, Ok(())))) => {
-                    // After a careful span the consumer ends too, but the next session consumes again.
-                    if id == consumer && is_stopping {
+                    has_consumed |= id == consumer;
+                    // After a careful span the consumer ends too, but the next session consumes again, unless a stop comes before.
+                    if has_consumed && is_stopping {
                         consuming_ended.send_replace(true);
                     }
                 }
@@ -280,6 +301,18 @@ impl Session {
         timeout(GOODBYE_TIMEOUT, self.connection.close(200, "done".into())).await.ok();
         drop(self.channels);
         result
+    }
+}
+
+/// Waits until everything that an ended session submitted is answered: the way back from the engine is open as long as something is not.
+async fn all_answered(session: Option<mpsc::WeakUnboundedSender<Settled>>) {
+    let Some(session) = session else { return };
+    let unanswered = session.strong_count();
+    if unanswered > 0 {
+        tracing::info!(operations = unanswered, "the operations of the lost connection are answered first");
+    }
+    while session.strong_count() > 0 {
+        tokio::time::sleep(ANSWERS_POLL).await;
     }
 }
 

@@ -116,6 +116,10 @@ impl Settler {
                 self.counters.ack.inc();
                 self.window.finish(tag);
             }
+            Verdict::Refuse => {
+                self.counters.refuse.inc();
+                self.window.finish(tag);
+            }
             Verdict::DeadLetter(reason) => {
                 let counter = self.counters.dead_letter.clone();
                 self.send_letter(Letter { delivery, reason, counter });
@@ -206,6 +210,7 @@ fn publication(queue: ShortString, delivery: &Delivery, reply: Reply) -> Publica
 #[derive(Clone)]
 pub(super) struct Counters {
     ack: IntCounter,
+    refuse: IntCounter,
     requeue: IntCounter,
     dead_letter: IntCounter,
     park: IntCounter,
@@ -226,6 +231,7 @@ impl Counters {
         };
         Self {
             ack: delivery("ack"),
+            refuse: delivery("refuse"),
             requeue: delivery("requeue"),
             dead_letter: delivery("dead_letter"),
             park: delivery("park"),

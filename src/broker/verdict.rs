@@ -9,6 +9,8 @@ use crate::wire::{self, Dialect, Refusal, Reply};
 pub(super) enum Verdict {
     /// It has been dealt with.
     Ack,
+    /// It was no operation, or a refusal that is on record nowhere; its sender is told.
+    Refuse,
     /// Nobody got an answer and it cannot be done: it goes to the dead letters, then it is acknowledged.
     DeadLetter(Reason),
     /// It may have been applied before: it goes to the dead letters for someone to decide.
@@ -61,12 +63,14 @@ pub(super) fn of(fate: &Fate, dialect: Dialect, routing_key: &str, asker: Asker)
     match fate {
         Fate::Ambiguous => (Verdict::Park(Reason::ambiguous_redelivery()), None),
         // A refusal is an answer; without anybody to answer it is kept where somebody can find it.
-        Fate::Refused(refusal) if waits => (Verdict::Ack, Some(wire::reply_refusal(dialect, routing_key, refusal))),
+        Fate::Refused(refusal) if waits => (Verdict::Refuse, Some(wire::reply_refusal(dialect, routing_key, refusal))),
         Fate::Refused(Refusal { code, reason, .. }) => {
             (Verdict::DeadLetter(Reason { code, text: reason.clone() }), None)
         }
         Fate::Answered(request, Ok(outcome)) if waits => {
-            (Verdict::Ack, Some(wire::reply_to(dialect, request, outcome)))
+            let is_recorded = outcome.result.as_ref().err().is_none_or(|rejection| rejection.is_recorded());
+            let verdict = if is_recorded { Verdict::Ack } else { Verdict::Refuse };
+            (verdict, Some(wire::reply_to(dialect, request, outcome)))
         }
         Fate::Answered(_, Ok(Outcome { result: Err(rejection), .. })) if !rejection.is_recorded() => {
             (Verdict::DeadLetter(Reason { code: rejection.code(), text: rejection.to_string() }), None)
@@ -101,6 +105,7 @@ mod tests {
             let (verdict, reply) = of(fate, Dialect::Native, "balance", asker);
             let verdict = match verdict {
                 Verdict::Ack => "ack".to_owned(),
+                Verdict::Refuse => "refuse".to_owned(),
                 Verdict::DeadLetter(reason) => format!("dead_letter {}", reason.code),
                 Verdict::Park(reason) => format!("park {}", reason.code),
                 Verdict::Requeue => "requeue".to_owned(),
@@ -115,10 +120,10 @@ mod tests {
     fn every_fate_has_its_verdict() {
         check(&answered(Ok(Ok(Answer::Balances(vec![])))), "ack, 200", "ack");
         check(&answered(Ok(Err(Rejection::InsufficientFunds))), "ack, 422", "ack");
-        check(&answered(Ok(Err(Rejection::WalletUnknown))), "ack, 404", "dead_letter wallet_unknown");
-        check(&answered(Ok(Err(Rejection::IdempotencyKeyReused))), "ack, 422", "dead_letter idempotency_key_reused");
+        check(&answered(Ok(Err(Rejection::WalletUnknown))), "refuse, 404", "dead_letter wallet_unknown");
+        check(&answered(Ok(Err(Rejection::IdempotencyKeyReused))), "refuse, 422", "dead_letter idempotency_key_reused");
         let refusal = Refusal { code: "malformed_json", status: 400, reason: "the body must be UTF-8".to_owned() };
-        check(&Fate::Refused(refusal), "ack, 400", "dead_letter malformed_json");
+        check(&Fate::Refused(refusal), "refuse, 400", "dead_letter malformed_json");
         check(&Fate::Ambiguous, "park ambiguous_redelivery", "park ambiguous_redelivery");
         check(&answered(Err(SubmitError::ShuttingDown)), "leave", "leave");
         check(&answered(Err(SubmitError::Abandoned)), "requeue", "requeue");

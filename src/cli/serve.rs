@@ -1,11 +1,11 @@
 //! `purser serve`.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
+use super::output;
 use crate::app::App;
 use crate::settings::{Layers, LogFormat, Settings};
 use crate::telemetry::logging::{self, Format};
@@ -47,42 +47,81 @@ pub fn run(mut layers: Layers, arguments: &Arguments) -> anyhow::Result<ExitCode
     logging::init(&settings.telemetry.log, format).context("telemetry.log (PURSER_TELEMETRY__LOG) cannot be used")?;
     actix_rt::System::new().block_on(async {
         let app = App::start(settings.clone()).await?;
-        if std::io::stderr().is_terminal() {
-            eprint!("{}", what_to_try(&settings, app.http_addr()));
+        // On stdout, where answers go: the log on stderr stays readable for machines. Who sets JSON wants nothing else anywhere.
+        if settings.telemetry.log_format != LogFormat::Json {
+            // Nobody who reads it is no reason to end.
+            output::write(what_to_try(&settings, &Surroundings::look(), app.http_addr()).as_bytes()).ok();
         }
         app.run_until_signal().await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn what_to_try(settings: &Settings, http: SocketAddr) -> String {
-    let mut text = format!(
-        "
-  Purser serves on http://{http}. Try, in another terminal:
+/// What a line that is pasted into another terminal, in the same folder, depends on.
+struct Surroundings {
+    /// How the program was started, its settings file included.
+    program: String,
+    /// The file to source first, if this process has its addresses from there.
+    addresses: Option<&'static str>,
+}
 
-    curl http://{http}/readyz
-"
-    );
+/// Where `make services` leaves the addresses.
+const ADDRESSES: &str = ".local/env";
+
+impl Surroundings {
+    fn look() -> Self {
+        let mut arguments = std::env::args().map(|argument| quoted(&argument));
+        let mut program = arguments.next().unwrap_or_else(|| "purser".to_owned());
+        while let Some(argument) = arguments.next() {
+            if argument == "--config" {
+                program = format!("{program} --config {}", arguments.next().unwrap_or_default());
+            } else if argument.starts_with("--config=") {
+                program = format!("{program} {argument}");
+            }
+        }
+        let file = std::fs::read_to_string(ADDRESSES).unwrap_or_default();
+        let mut set = ["DATABASE_URL", "AMQP_URL"].into_iter().filter_map(|name| std::env::var(name).ok()).peekable();
+        let is_from_there = set.peek().is_some() && set.all(|address| file.contains(&address));
+        Self { program, addresses: is_from_there.then_some(ADDRESSES) }
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+=:@%".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Every line with four spaces in front can be pasted.
+fn what_to_try(settings: &Settings, surroundings: &Surroundings, http: SocketAddr) -> String {
+    let Surroundings { program, addresses } = surroundings;
+    let mut lines = vec![format!("curl -s http://{http}/readyz")];
     if settings.dialects.transactional_system.enabled {
-        text.push_str(&format!(
-            "    curl -d '{{\"wallet_id\":1,\"ticker\":\"USD\",\"amount\":10}}' http://{http}/invoice
-    curl -d '{{\"wallet_id\":1}}' http://{http}/balance
-"
-        ));
+        let post = |body: &str, path: &str| {
+            format!("curl -s -H 'content-type: application/json' -d '{body}' http://{http}/{path}")
+        };
+        lines.push(post(r#"{"wallet_id":1,"ticker":"USD","amount":10}"#, "invoice"));
+        lines.push(post(r#"{"wallet_id":1}"#, "balance"));
     }
+    lines.extend(addresses.map(|file| format!(". {file}")));
     if settings.broker.enabled {
-        text.push_str(
-            "    purser send withdraw --wallet 1 --currency USD --amount 2.50
-    purser send balance --wallet 1
-    purser bench --operations 20000 --wallets 9
-",
-        );
+        lines.push(format!("{program} send invoice --wallet 1 --currency USD --amount 2.50"));
+        lines.push(format!("{program} send balance --wallet 1"));
+        lines.push(format!("{program} bench --operations 2000 --wallets 9"));
     }
-    text.push_str(
+    lines.push(format!("{program} verify"));
+    let lines: String = lines.into_iter().map(|line| format!("    {line}\n")).collect();
+    format!(
         "
-  No wallets yet? `purser seed` adds some. `purser verify` audits the books. Ctrl-C stops.
+  Purser serves on http://{http}. Try, in another terminal, in this folder:
 
-",
-    );
-    text
+{lines}
+  No wallets yet? `{program} seed` adds some. `verify` audits the books. Ctrl-C stops.
+
+"
+    )
 }

@@ -12,6 +12,11 @@ const SECONDS: &[f64] =
 /// Operations in one commit.
 const OPERATIONS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0];
 
+/// What can panic.
+const ACTORS: [&str; 2] = ["wallet", "lane"];
+/// Why batches are tried again: a serialization failure, a deadlock, a lock held too long, a database that is away.
+const RETRIED: [&str; 4] = ["40001", "40P01", "55P03", "connection"];
+
 /// The metrics of one running Purser.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each metric is documented by its help text below")]
@@ -38,6 +43,18 @@ impl Metrics {
     /// Declares them all in a registry of their own.
     pub fn new() -> Self {
         let declare = Declare(Registry::new());
+        let metrics = Self::declared(declare);
+        // What alerts watch is there from the start, at 0: an increase that is a series' first sample is none to Prometheus.
+        for actor in ACTORS {
+            metrics.actor_panics.with_label_values(&[actor]);
+        }
+        for sqlstate in RETRIED {
+            metrics.store_retries.with_label_values(&[sqlstate]);
+        }
+        metrics
+    }
+
+    fn declared(declare: Declare) -> Self {
         Self {
             operations: declare.counters(
                 "purser_operations_total",
@@ -71,7 +88,7 @@ impl Metrics {
                 .gauge("purser_operations_in_flight", "Operations accepted and not yet answered."),
             amqp_deliveries: declare.counters(
                 "purser_amqp_deliveries_total",
-                "Deliveries settled, by queue and verdict: ack, requeue, dead_letter, park.",
+                "Deliveries settled, by queue and verdict: ack, refuse, requeue, dead_letter, park.",
                 &["queue", "verdict"],
             ),
             amqp_replies: declare.counters(
@@ -148,5 +165,23 @@ impl Declare {
 
     fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
         self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_alerts_watch_is_there_at_zero_from_the_start() {
+        let text = Metrics::new().render();
+        for line in [
+            r#"purser_actor_panics_total{actor="wallet"} 0"#,
+            r#"purser_actor_panics_total{actor="lane"} 0"#,
+            r#"purser_store_retries_total{sqlstate="40001"} 0"#,
+            r#"purser_store_retries_total{sqlstate="connection"} 0"#,
+        ] {
+            assert!(text.lines().any(|candidate| candidate == line), "{line} is not in: {text}");
+        }
     }
 }

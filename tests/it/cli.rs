@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::amqp::OwnedNames;
 use crate::support::server::purser;
-use crate::support::{Names, Server, TestDatabase, amqp_url};
+use crate::support::{Names, PATIENCE, Server, TestDatabase, amqp_url, poll_until};
 
 /// How a command ended and what it said.
 struct Said {
@@ -255,4 +255,29 @@ async fn the_benchmark_counts_every_operation_it_made() {
         .expect(1, &["does not exist", "purser seed --wallets 10"]);
     served.run(&["bench", "--kind", "transfer", "--wallets", "1"]).expect(1, &["two wallets"]);
     served.run(&["verify"]).expect(0, &["the books are right"]);
+}
+
+#[tokio::test]
+async fn the_lines_that_serving_says_to_try_work_as_they_stand() {
+    let served = Served::start().await;
+    let is_said = || async { served.server.logged().contains("Ctrl-C stops") };
+    poll_until(PATIENCE, "what to try", is_said).await;
+    let log = served.server.logged();
+    let (tries, others): (Vec<_>, Vec<_>) = log.lines().partition(|line| line.starts_with("    "));
+    let words = ["/readyz", "/invoice", "/balance", "send invoice", "send balance", "bench", "verify"];
+    for word in words {
+        assert!(tries.iter().any(|line| line.contains(word)), "nothing to try with {word} in: {log}");
+    }
+    for line in &tries {
+        // A refusal over HTTP ends curl too.
+        let script = line.replace("curl -s", "curl -s --fail-with-body");
+        let mut shell = Command::new("sh");
+        shell.env("DATABASE_URL", &served.database.url).env("AMQP_URL", amqp_url()).envs(served.names.0.environment());
+        Said::of(shell.args(["-c", &script]).output().expect("there is a shell")).expect(0, &[]);
+    }
+    // Its log is not disturbed: each line is a whole object.
+    for line in others.iter().filter(|line| line.starts_with('{')) {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+    }
+    assert_eq!(served.run(&["send", "balance", "--wallet", "1"]).expect(0, &[]).json_lines().len(), 1);
 }
