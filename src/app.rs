@@ -145,6 +145,11 @@ async fn prepare(store: &Store, settings: &Settings) -> anyhow::Result<()> {
     if settings.database.migrate_on_start {
         store.migrate().await.context("the tables cannot be created or upgraded")?;
     }
+    if !store.is_durable().await.context("the database cannot be asked how durable its commits are")? {
+        tracing::error!(
+            "fsync or synchronous_commit is off: what Purser acknowledges can be lost when the database crashes"
+        );
+    }
     Ok(())
 }
 

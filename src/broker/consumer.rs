@@ -22,6 +22,10 @@ use crate::ledger::TransactionId;
 /// How long a stop waits for a moment when everything delivered is committed. Longer than any batch takes while the database is well.
 const HANDOVER_MAX: Duration = Duration::from_secs(2);
 
+/// How long no delivery may have come by then. While acks are held the prefetch fills up and nothing more is sent; one that the broker sent
+/// just before it heard of the end would be dropped on the way, and come again as a redelivery.
+const HANDOVER_SILENCE: Duration = Duration::from_millis(50);
+
 /// How often it looks for that moment.
 const HANDOVER_POLL: Duration = Duration::from_millis(2);
 
@@ -75,15 +79,18 @@ impl Consumer {
         self.hold_acks.send_replace(true);
         let deadline = Instant::now() + HANDOVER_MAX;
         let mut looks = tokio::time::interval(HANDOVER_POLL);
+        let mut last_came = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 delivery = self.deliveries.next() => {
                     self.take(delivery.ok_or(SessionError::Cancelled)?.map_err(SessionError::Consumer)?);
                     read += 1;
+                    last_came = Instant::now();
                 }
                 _ = looks.tick() => {
-                    if self.heard_of.load(Ordering::Acquire) == read || Instant::now() >= deadline {
+                    let is_committed = self.heard_of.load(Ordering::Acquire) == read;
+                    if (is_committed && last_came.elapsed() >= HANDOVER_SILENCE) || Instant::now() >= deadline {
                         break;
                     }
                 }

@@ -101,6 +101,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a commit survives a crash of the database, as far as the server's settings go.
+    pub async fn is_durable(&self) -> Result<bool, StoreError> {
+        let is_durable = "SELECT current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off'";
+        Ok(sqlx::query_scalar(is_durable).fetch_one(&self.read).await?)
+    }
+
     /// Begins the SQL transaction of a batch.
     pub async fn begin(&self) -> Result<DbTx, StoreError> {
         self.posting.begin().await
