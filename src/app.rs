@@ -96,7 +96,7 @@ impl App {
 
     /// Stops: no new work, what was accepted is committed and answered, then the doors close.
     ///
-    /// The work has `engine.drain_timeout_ms`, all of it together; the goodbyes after it have [`GOODBYE_GRACE`] more. Whatever does not
+    /// The work has `engine.drain_timeout_ms`, all of it together; the goodbyes after it have `GOODBYE_GRACE` more. Whatever does not
     /// end in its time is left behind: a broker that blocks its publishers, for instance, takes no goodbye either.
     pub async fn stop(self) {
         let deadline = Instant::now() + ms(self.settings.engine.drain_timeout_ms);
