@@ -1,7 +1,6 @@
 //! One row-lock transaction per operation, on Purser's own tables: lock the balance, look the key up, write, commit.
 //!
-//! Written in three ways, each prepared once per connection. The first is what a service does that decides itself, as Purser does: that is what
-//! Purser is judged by. The other two move the rule into the database and are shown beside it.
+//! Written in three ways, each prepared once per connection. Purser must reach its ratio beside every one of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
