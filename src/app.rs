@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::broker::Broker;
-use crate::engine::Processor;
+use crate::engine::{Processor, expiry};
 use crate::http;
+use crate::ledger::Limits;
 use crate::settings::{Settings, ms};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -25,6 +27,7 @@ pub struct App {
     settings: Arc<Settings>,
     store: Store,
     processor: Processor,
+    stop_sweeping: watch::Sender<bool>,
     broker: Option<Broker>,
     http_addr: SocketAddr,
     http: actix_web::dev::ServerHandle,
@@ -35,7 +38,8 @@ impl App {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let settings = Arc::new(settings);
         let metrics = Arc::new(Metrics::new());
-        let store = Store::new(&settings.database)?;
+        let limits = Limits { waiting_max: settings.engine.waiting_max };
+        let store = Store::new(&settings.database)?.with_limits(limits);
         // The door is taken early, so that a port in use is told before anything else happens.
         let listen = settings.http.listen;
         let listener = TcpListener::bind(listen).with_context(|| {
@@ -45,14 +49,12 @@ impl App {
         prepare(&store, &settings).await?;
 
         let processor = Processor::start(store.clone(), &settings.engine, Arc::clone(&metrics));
-        let broker = settings.broker.enabled.then(|| {
-            Broker::start(
-                &settings.broker,
-                &settings.dialects.transactional_system,
-                processor.clone(),
-                Arc::clone(&metrics),
-            )
-        });
+        let broker = settings
+            .broker
+            .enabled
+            .then(|| Broker::start(&settings, processor.clone(), Arc::clone(&metrics)));
+        let (stop_sweeping, stop_asked) = watch::channel(false);
+        actix_rt::spawn(expiry::sweep(store.clone(), processor.clone(), settings.expiry.clone(), stop_asked));
         let server = http::serve(
             listener,
             http::State {
@@ -67,7 +69,7 @@ impl App {
         let http = server.handle();
         actix_rt::spawn(server);
         tracing::info!(address = %http_addr, "purser serves");
-        Ok(Self { settings, store, processor, broker, http_addr, http })
+        Ok(Self { settings, store, processor, stop_sweeping, broker, http_addr, http })
     }
 
     /// Where HTTP is served.
@@ -101,6 +103,7 @@ impl App {
     pub async fn stop(self) {
         let deadline = Instant::now() + ms(self.settings.engine.drain_timeout_ms);
         let end = deadline + GOODBYE_GRACE;
+        self.stop_sweeping.send_replace(true);
         if let Some(broker) = &self.broker {
             within(deadline, "consuming", broker.stop_consuming()).await;
         }

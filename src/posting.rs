@@ -10,9 +10,8 @@
 //! | write | [`changes::save`] | one statement for everything, each balance once |
 //! | commit | `COMMIT` | only now may anyone be answered |
 
-use crate::ledger::books::State;
-use crate::ledger::{Answered, Books, Operation, Outcome, WalletId};
-use crate::store::{DbTx, Store, StoreError, balances, changes, transactions, wallets};
+use crate::ledger::{Answered, Books, Operation, Outcome, ServiceId, State, TransactionId, WalletId};
+use crate::store::{DbTx, Store, StoreError, balances, changes, services, transactions, wallets};
 
 /// Whether an earlier try of the same operations may have been committed without our hearing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,65 +30,125 @@ pub async fn post(store: &Store, batch: &[Operation], attempt: Attempt) -> Resul
 
     let outcomes = batch.iter().map(|operation| books.apply(operation)).collect();
 
-    let changes = books.close();
-    if !changes.opened.is_empty() {
-        balances::insert(&mut db_tx, &changes.opened).await?;
-    }
-    if !changes.is_empty() {
-        changes::save(&mut db_tx, &changes).await?;
-    }
+    close(&mut db_tx, books).await?;
     db_tx.commit().await?;
     Ok(outcomes)
 }
 
-/// Locks what the batch may change and reads what it must know.
-async fn open(store: &Store, db_tx: &mut DbTx, batch: &[Operation], attempt: Attempt) -> Result<Books, StoreError> {
-    let Touched { written, read } = Touched::by(batch);
-    let codes = batch.iter().filter_map(|operation| Some(operation.request.money()?.currency));
-    let currencies = store.currencies().get(db_tx, codes).await?;
-
-    let mut known = Vec::new();
-    if !written.is_empty() {
-        known = wallets::lock(db_tx, &written).await?;
-    }
-    if !read.is_empty() {
-        known.extend(wallets::list(db_tx, &read).await?);
-    }
-    let ids: Vec<WalletId> = known.iter().map(|(id, _)| *id).collect();
-    let state = State::new(currencies, known, balances::list(db_tx, &ids).await?);
-
-    let mut answered = Answered::by_key(transactions::find_by_keys(db_tx, batch).await?);
-    if attempt == Attempt::Again {
-        answered = answered.and_by_id(transactions::find_by_ids(db_tx, batch).await?);
-    }
-    Ok(Books::open(state, answered))
+/// Says what an operation would do now, and does nothing of it.
+pub async fn preview(store: &Store, operation: &Operation) -> Result<Outcome, StoreError> {
+    let mut db_tx = store.begin().await?;
+    let mut books = open(store, &mut db_tx, std::slice::from_ref(operation), Attempt::First).await?;
+    let outcome = books.apply(operation);
+    db_tx.rollback().await?;
+    Ok(outcome)
 }
 
-/// The wallets of a batch, each once, in id order.
+/// Locks what the batch may change and reads what it must know.
+async fn open(store: &Store, db_tx: &mut DbTx, batch: &[Operation], attempt: Attempt) -> Result<Books, StoreError> {
+    let Touched { mut written, read, originals, services } = Touched::by(batch);
+    if !originals.is_empty() {
+        written.extend(transactions::list_wallets(db_tx, &originals).await?);
+        written.sort_unstable();
+        written.dedup();
+    }
+    let mut wallets = Vec::new();
+    if !written.is_empty() {
+        wallets = wallets::lock(db_tx, &written).await?;
+    }
+    if !read.is_empty() {
+        wallets.extend(wallets::list(db_tx, &read).await?);
+    }
+    let ids: Vec<WalletId> = wallets.iter().map(|(id, _)| *id).collect();
+    let (now, balances) = balances::list(db_tx, &ids).await?;
+    let with_a_line = balances.iter().filter(|balance| balance.waiting > 0);
+    let lines: Vec<_> = with_a_line.map(|balance| (balance.wallet, balance.currency)).collect();
+
+    let codes = batch.iter().flat_map(|operation| operation.request.parts());
+    let codes = codes.filter_map(|part| Some(part.money()?.currency));
+    let currencies = store.currencies().get(db_tx, codes).await?;
+    let mut state = State::new(now, currencies, wallets, balances).with_limits(store.limits());
+    if !lines.is_empty() {
+        state = state.with_lines(transactions::list_waiting(db_tx, &lines).await?);
+    }
+    if !originals.is_empty() {
+        state = state.with_known(transactions::list_known(db_tx, &originals).await?);
+    }
+    if !services.is_empty() {
+        state = state.with_services(services::lock(db_tx, &services).await?);
+    }
+    Ok(Books::open(state, answered(db_tx, batch, attempt).await?))
+}
+
+/// Finds what operations of the batch became earlier.
+async fn answered(db_tx: &mut DbTx, batch: &[Operation], attempt: Attempt) -> Result<Answered, StoreError> {
+    let mut answered = Answered::by_key(transactions::find_by_keys(db_tx, batch).await?);
+    if attempt == Attempt::Again {
+        let ids: Vec<TransactionId> = batch.iter().map(|operation| operation.id).collect();
+        answered = answered.and_by_id(transactions::find_by_ids(db_tx, &ids).await?);
+    }
+    let batches = answered.batches();
+    if !batches.is_empty() {
+        answered = answered.and_items(transactions::list_items(db_tx, &batches).await?);
+    }
+    Ok(answered)
+}
+
+/// Writes what changed. Nearly always that is one statement.
+async fn close(db_tx: &mut DbTx, books: Books) -> Result<(), StoreError> {
+    let now = books.now();
+    let changes = books.close();
+    if !changes.opened.is_empty() {
+        balances::insert(db_tx, &changes.opened).await?;
+    }
+    if !changes.is_empty() {
+        changes::save(db_tx, &changes, now).await?;
+    }
+    if changes.transactions.iter().any(|transaction| transaction.more.is_some()) {
+        changes::save_with_more(db_tx, &changes, now).await?;
+    }
+    if !changes.updates.is_empty() {
+        changes::save_updates(db_tx, &changes, now).await?;
+    }
+    if !changes.standings.is_empty() {
+        wallets::save_standings(db_tx, &changes.standings, now).await?;
+    }
+    Ok(())
+}
+
+/// What a batch touches, each once and in order.
 struct Touched {
-    /// Money may move: they are locked.
+    /// Wallets that may change: they are locked. Those of the originals come on top.
     written: Vec<WalletId>,
-    /// Only looked at: reading waits for nobody.
+    /// Wallets that are only looked at: reading waits for nobody.
     read: Vec<WalletId>,
+    /// Transactions that operations are about.
+    originals: Vec<TransactionId>,
+    /// Services that money moves for.
+    services: Vec<ServiceId>,
 }
 
 impl Touched {
     fn by(batch: &[Operation]) -> Self {
-        let requests = || batch.iter().map(|operation| operation.request);
-        let mut written: Vec<_> = requests()
-            .filter(|request| request.money().is_some())
-            .flat_map(|request| [Some(request.wallet()), request.to_wallet()])
-            .flatten()
-            .collect();
-        written.sort_unstable();
-        written.dedup();
-        let mut read: Vec<_> = requests()
-            .filter(|request| request.money().is_none())
-            .map(|request| request.wallet())
-            .filter(|wallet| written.binary_search(wallet).is_err())
-            .collect();
-        read.sort_unstable();
-        read.dedup();
-        Self { written, read }
+        let mut touched = Self { written: Vec::new(), read: Vec::new(), originals: Vec::new(), services: Vec::new() };
+        for part in batch.iter().flat_map(|operation| operation.request.parts()) {
+            let wallets = if part.is_write() { &mut touched.written } else { &mut touched.read };
+            wallets.push(part.wallet());
+            wallets.extend(part.to_wallet());
+            touched.originals.extend(part.original());
+            touched.services.extend(part.terms().and_then(|terms| terms.details.as_ref()?.service()));
+        }
+        sort(&mut touched.written);
+        sort(&mut touched.read);
+        sort(&mut touched.originals);
+        sort(&mut touched.services);
+        let written = &touched.written;
+        touched.read.retain(|wallet| written.binary_search(wallet).is_err());
+        touched
     }
+}
+
+fn sort<T: Ord>(list: &mut Vec<T>) {
+    list.sort_unstable();
+    list.dedup();
 }

@@ -18,6 +18,8 @@ pub const DEFAULTS: &str = include_str!("../config/purser.toml");
 
 /// The longest a PostgreSQL timeout can be. Milliseconds.
 const POSTGRES_TIMEOUT_MS_MAX: u64 = 2_147_483_647;
+/// More than this would make reading a line the slowest part of a credit.
+const WAITING_MAX_MAX: u64 = 100_000;
 /// AMQP allows 255 bytes; a queue's number is appended.
 const BROKER_NAME_BYTES_MAX: usize = 240;
 
@@ -31,6 +33,10 @@ pub struct Settings {
     pub broker: Broker,
     /// Actors and lanes.
     pub engine: Engine,
+    /// Operations that come together.
+    pub batch: Batch,
+    /// Transactions whose time is up.
+    pub expiry: Expiry,
     /// The HTTP server.
     pub http: Http,
     /// Logs.
@@ -81,6 +87,26 @@ pub struct Engine {
     pub conflict_retries_max: u32,
     pub reconnect_pause_max_ms: u64,
     pub drain_timeout_ms: u64,
+    pub waiting_max: usize,
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Batch {
+    pub operations_max: usize,
+    pub body_bytes_max: usize,
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Expiry {
+    pub poll_ms: u64,
+    pub claim_ms: u64,
+    pub batch_max: u32,
 }
 
 /// See `config/purser.toml`.
@@ -152,7 +178,7 @@ impl Settings {
 
     /// The first setting that cannot work, and why.
     fn problem(&self) -> Option<(&'static str, String)> {
-        let Self { database, broker, engine, http, telemetry: _, dialects } = self;
+        let Self { database, broker, engine, batch, expiry, http, telemetry: _, dialects } = self;
         let older = &dialects.transactional_system;
         let problems = [
             ("database.url", address_problem(&database.url, "postgres", "postgres://USER:PASSWORD@HOST:5432/DATABASE")),
@@ -172,6 +198,12 @@ impl Settings {
             ("engine.lanes", at_least_one(engine.lanes)),
             ("engine.batch_max", at_least_one(engine.batch_max)),
             ("engine.actor_idle_timeout_ms", at_least_one(engine.actor_idle_timeout_ms)),
+            ("engine.waiting_max", at_most(engine.waiting_max as u64, WAITING_MAX_MAX)),
+            ("batch.operations_max", at_least_one(batch.operations_max)),
+            ("batch.body_bytes_max", at_least_one(batch.body_bytes_max)),
+            ("expiry.poll_ms", at_least_one(expiry.poll_ms)),
+            ("expiry.claim_ms", at_least_one(expiry.claim_ms)),
+            ("expiry.batch_max", at_least_one(expiry.batch_max)),
             ("http.workers", at_least_one(http.workers)),
             ("http.in_flight_max", at_least_one(http.in_flight_max)),
             ("http.body_bytes_max", at_least_one(http.body_bytes_max)),

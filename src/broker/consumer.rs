@@ -10,14 +10,13 @@ use lapin::message::Delivery;
 use lapin::options::BasicCancelOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::message::{self, Envelope, Intake};
 use super::session::SessionError;
 use super::settler::Settled;
 use super::verdict::Fate;
 use crate::engine::Processor;
-use crate::ledger::TransactionId;
+use crate::wire::{self, Limits};
 
 /// How long a stop waits for a moment when everything delivered is committed. Longer than any batch takes while the database is well.
 const HANDOVER_MAX: Duration = Duration::from_secs(2);
@@ -41,7 +40,7 @@ pub(super) struct Consumer {
     pub(super) deliveries: lapin::Consumer,
     pub(super) processor: Processor,
     pub(super) system_000: Option<String>,
-    pub(super) body_bytes_max: usize,
+    pub(super) limits: Limits,
     pub(super) settled: mpsc::UnboundedSender<Settled>,
     /// How many deliveries the settler has heard of.
     pub(super) heard_of: Arc<AtomicU64>,
@@ -123,15 +122,18 @@ impl Consumer {
             properties: &delivery.properties,
             body: &delivery.data,
         };
-        let intake = message::read(envelope, TransactionId(Uuid::now_v7()), self.body_bytes_max);
+        let intake = message::read(envelope, self.limits);
         let settled = self.settled.clone();
         let delivery = Box::new(delivery);
         // A settler that is gone has left its deliveries to the broker, which delivers them again.
         let settle = move |fate| drop(settled.send(Settled { delivery, dialect, fate }));
         match intake {
             Intake::Submit(operation) => {
-                let request = operation.request;
+                let request = operation.request.clone();
                 self.processor.submit_with(operation, move |result| settle(Fate::Answered(request, result)));
+            }
+            Intake::SubmitEach(each) => {
+                wire::submit_each(&self.processor, each, move |parts| settle(Fate::AnsweredEach(parts)));
             }
             Intake::Refused(refusal) => settle(Fate::Refused(refusal)),
             Intake::Ambiguous => settle(Fate::Ambiguous),

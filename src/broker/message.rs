@@ -4,14 +4,16 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 use uuid::Uuid;
 
-use crate::ledger::{Operation, Request, TransactionId};
-use crate::wire::{self, Dialect, Message, Refusal};
+use crate::ledger::Operation;
+use crate::wire::{self, Asked, Dialect, Limits, Message, Refusal};
 
 /// What a delivery turns out to be.
 #[derive(Debug)]
 pub(super) enum Intake {
     /// Hand it to the engine.
     Submit(Operation),
+    /// Hand each of them to the engine.
+    SubmitEach(Vec<Result<Operation, Refusal>>),
     /// It is no operation.
     Refused(Refusal),
     /// It came again without a key: it may have been applied before, so it must not be applied.
@@ -38,8 +40,8 @@ pub(super) fn reply_to(properties: &BasicProperties) -> Option<&ShortString> {
     properties.reply_to().as_ref().filter(|queue| !queue.as_str().is_empty())
 }
 
-/// Reads a delivery. `id` is the name its transaction will have.
-pub(super) fn read(envelope: Envelope<'_>, id: TransactionId, body_bytes_max: usize) -> Intake {
+/// Reads a delivery.
+pub(super) fn read(envelope: Envelope<'_>, limits: Limits) -> Intake {
     let message = Message {
         dialect: envelope.dialect,
         operation: envelope.routing_key,
@@ -47,9 +49,11 @@ pub(super) fn read(envelope: Envelope<'_>, id: TransactionId, body_bytes_max: us
         body: envelope.body,
         idempotency_key: key(envelope.properties),
     };
-    match wire::decode(&message, id, body_bytes_max) {
-        Ok(operation) if envelope.redelivered && is_ambiguous(&operation) => Intake::Ambiguous,
-        Ok(operation) => Intake::Submit(operation),
+    match wire::decode(&message, limits) {
+        Ok(Asked::Operation(operation)) if envelope.redelivered && is_ambiguous(&operation) => Intake::Ambiguous,
+        Ok(Asked::Operation(operation)) => Intake::Submit(operation),
+        Ok(Asked::Each(each)) if envelope.redelivered && each.iter().flatten().any(is_ambiguous) => Intake::Ambiguous,
+        Ok(Asked::Each(each)) => Intake::SubmitEach(each),
         Err(refusal) => Intake::Refused(refusal),
     }
 }
@@ -64,7 +68,7 @@ fn key(properties: &BasicProperties) -> Option<&str> {
 
 /// Whether doing it twice would differ from doing it once. Looking at a balance is harmless.
 fn is_ambiguous(operation: &Operation) -> bool {
-    operation.idempotency_key.is_none() && !matches!(operation.request, Request::Balance { .. })
+    operation.idempotency_key.is_none() && operation.request.is_write()
 }
 
 #[cfg(test)]
@@ -91,10 +95,11 @@ mod tests {
                 properties: &properties,
                 body: body.as_bytes(),
             };
-            let got = match read(envelope, TransactionId(Uuid::nil()), 1000) {
+            let got = match read(envelope, Limits { body_bytes_max: 1000, batch_body_bytes_max: 1000, batch_operations_max: 10 }) {
                 Intake::Submit(operation) => {
                     operation.idempotency_key.map_or_else(|| "no key".to_owned(), |key| key.as_str().to_owned())
                 }
+                Intake::SubmitEach(each) => format!("{} operations", each.len()),
                 Intake::Refused(refusal) => refusal.code.to_owned(),
                 Intake::Ambiguous => "ambiguous".to_owned(),
             };

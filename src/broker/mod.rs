@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::engine::Processor;
-use crate::settings;
+use crate::settings::Settings;
 use crate::telemetry::Metrics;
 
 use session::Supervisor;
@@ -54,15 +54,14 @@ pub struct Broker {
 impl Broker {
     /// Starts consuming on the current tokio runtime, and keeps at it: a broker that is away is tried again for ever.
     pub fn start(
-        settings: &settings::Broker,
-        dialect: &settings::TransactionalSystem,
+        settings: &Settings,
         processor: Processor,
         metrics: Arc<Metrics>,
     ) -> Self {
         let health = Arc::new(AtomicBool::new(false));
         let (stop, stop_asked) = watch::channel(false);
         let (ended, consuming_ended) = watch::channel(false);
-        let supervisor = Supervisor::new(settings, dialect, processor, metrics, Arc::clone(&health), stop_asked, ended);
+        let supervisor = Supervisor::new(settings, processor, metrics, Arc::clone(&health), stop_asked, ended);
         Self { health, stop, consuming_ended, supervisor: tokio::spawn(supervisor.run()) }
     }
 

@@ -18,8 +18,9 @@ use super::dead_letter::DeadLetters;
 use super::settler::{Counters, Settled, Settler};
 use super::topology::{DeclareError, Topology, short};
 use crate::engine::Processor;
-use crate::settings::{self, ms};
+use crate::settings::{self, Settings, ms};
 use crate::telemetry::Metrics;
+use crate::wire::Limits;
 
 /// The first pause before a broker that is away is tried again; each pause is about twice the one before.
 const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -48,6 +49,7 @@ const EXPLANATION_TIMEOUT: Duration = Duration::from_secs(1);
 /// Keeps one session running.
 pub(super) struct Supervisor {
     settings: settings::Broker,
+    limits: Limits,
     topology: Topology,
     processor: Processor,
     metrics: Arc<Metrics>,
@@ -111,17 +113,22 @@ impl SessionError {
 
 impl Supervisor {
     pub(super) fn new(
-        settings: &settings::Broker,
-        dialect: &settings::TransactionalSystem,
+        settings: &Settings,
         processor: Processor,
         metrics: Arc<Metrics>,
         health: Arc<AtomicBool>,
         stop: watch::Receiver<bool>,
         consuming_ended: watch::Sender<bool>,
     ) -> Self {
-        let topology = Topology::new(settings, dialect);
+        let Settings { broker, batch, dialects, .. } = settings;
+        let topology = Topology::new(broker, &dialects.transactional_system);
         let counters = Counters::new(&metrics, &topology.queue);
-        Self { settings: settings.clone(), topology, processor, metrics, counters, health, stop, consuming_ended }
+        let limits = Limits {
+            body_bytes_max: broker.body_bytes_max,
+            batch_body_bytes_max: batch.body_bytes_max,
+            batch_operations_max: batch.operations_max,
+        };
+        Self { settings: broker.clone(), limits, topology, processor, metrics, counters, health, stop, consuming_ended }
     }
 
     /// One session after the other, until it is told to stop.
@@ -220,7 +227,7 @@ impl Supervisor {
             deliveries,
             processor: self.processor.clone(),
             system_000: self.topology.system_000.clone(),
-            body_bytes_max: self.settings.body_bytes_max,
+            limits: self.limits,
             settled,
             heard_of: Arc::clone(&heard_of),
             hold_acks,

@@ -13,8 +13,9 @@ use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use crate::settings;
 
-/// Every operation that publishers may name. Those that this version does not know are bound too, so that they are answered.
-const OPERATIONS: [&str; 8] = ["invoice", "withdraw", "transfer", "confirm", "cancel", "reverse", "balance", "batch"];
+/// Every operation that publishers may name.
+const OPERATIONS: [&str; 9] =
+    ["invoice", "withdraw", "transfer", "confirm", "cancel", "extend", "reverse", "balance", "batch"];
 
 /// The operations of system 000.
 pub(super) const OPERATIONS_000: [&str; 3] = ["invoice", "withdraw", "balance"];

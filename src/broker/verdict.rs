@@ -1,8 +1,8 @@
 //! What becomes of a delivery once its fate is known. Pure: the table needs no broker to be tested.
 
 use crate::engine::SubmitError;
-use crate::ledger::{Outcome, Request};
-use crate::wire::{self, Dialect, Refusal, Reply};
+use crate::ledger::{Outcome, Refused, Request};
+use crate::wire::{self, Dialect, Part, Refusal, Reply};
 
 /// How a delivery is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ impl Reason {
         let text = "it came again without an idempotency key: it may or may not have been applied".to_owned();
         Self { code: "ambiguous_redelivery", text }
     }
+
+    fn not_stored(error: &SubmitError) -> Self {
+        Self { code: "not_stored", text: error.to_string() }
+    }
 }
 
 /// What came of a delivery.
@@ -46,6 +50,8 @@ pub(super) enum Fate {
     Ambiguous,
     /// The engine's answer.
     Answered(Request, Result<Outcome, SubmitError>),
+    /// The same for each of a batch.
+    AnsweredEach(Vec<Part>),
 }
 
 /// Whether somebody waits for a reply.
@@ -68,20 +74,51 @@ pub(super) fn of(fate: &Fate, dialect: Dialect, routing_key: &str, asker: Asker)
             (Verdict::DeadLetter(Reason { code, text: reason.clone() }), None)
         }
         Fate::Answered(request, Ok(outcome)) if waits => {
-            let is_recorded = outcome.result.as_ref().err().is_none_or(|rejection| rejection.is_recorded());
-            let verdict = if is_recorded { Verdict::Ack } else { Verdict::Refuse };
+            let is_on_record = outcome.result.is_ok() || outcome.is_recorded_refusal();
+            let verdict = if is_on_record { Verdict::Ack } else { Verdict::Refuse };
             (verdict, Some(wire::reply_to(dialect, request, outcome)))
         }
-        Fate::Answered(_, Ok(Outcome { result: Err(rejection), .. })) if !rejection.is_recorded() => {
-            (Verdict::DeadLetter(Reason { code: rejection.code(), text: rejection.to_string() }), None)
-        }
-        Fate::Answered(_, Ok(_)) => (Verdict::Ack, None),
+        Fate::Answered(_, Ok(outcome)) => (unasked(outcome), None),
         Fate::Answered(_, Err(SubmitError::ShuttingDown)) => (Verdict::Leave, None),
         Fate::Answered(_, Err(error)) if error.is_transient() => (Verdict::Requeue, None),
         Fate::Answered(_, Err(error)) => {
             let reply = waits.then(|| wire::reply_failure(dialect, routing_key, error));
-            (Verdict::DeadLetter(Reason { code: "not_stored", text: error.to_string() }), reply)
+            (Verdict::DeadLetter(Reason::not_stored(error)), reply)
         }
+        Fate::AnsweredEach(parts) => of_each(parts, waits),
+    }
+}
+
+/// One reply for all of them. What has to come again takes the others with it: they have keys, or are parked when they come.
+fn of_each(parts: &[Part], waits: bool) -> (Verdict, Option<Reply>) {
+    let errors = || parts.iter().filter_map(|part| match part {
+        Part::Answered(_, Err(error)) => Some(error),
+        _ => None,
+    });
+    if errors().any(|error| matches!(error, SubmitError::ShuttingDown)) {
+        return (Verdict::Leave, None);
+    }
+    if errors().any(SubmitError::is_transient) {
+        return (Verdict::Requeue, None);
+    }
+    if waits {
+        return (Verdict::Ack, Some(wire::reply_to_each(parts)));
+    }
+    let verdict = |part: &Part| match part {
+        Part::Refused(Refusal { code, reason, .. }) => Verdict::DeadLetter(Reason { code, text: reason.clone() }),
+        Part::Answered(_, Err(error)) => Verdict::DeadLetter(Reason::not_stored(error)),
+        Part::Answered(_, Ok(outcome)) => unasked(outcome),
+    };
+    (parts.iter().map(verdict).find(|verdict| *verdict != Verdict::Ack).unwrap_or(Verdict::Ack), None)
+}
+
+/// A refusal that is on record nowhere, and that nobody hears of, is kept where somebody can find it.
+fn unasked(outcome: &Outcome) -> Verdict {
+    match &outcome.result {
+        Err(Refused { rejection, transaction: None, .. }) => {
+            Verdict::DeadLetter(Reason { code: rejection.code(), text: rejection.to_string() })
+        }
+        _ => Verdict::Ack,
     }
 }
 
@@ -91,12 +128,41 @@ mod tests {
 
     use super::*;
     use crate::ledger::outcome::Replay;
-    use crate::ledger::{Answer, Kind, Rejection, WalletId};
+    use crate::ledger::{Answer, Kind, Rejection, Status, Timestamp, Transaction, WalletId};
     use crate::store::StoreError;
 
     fn answered(result: Result<Result<Answer, Rejection>, SubmitError>) -> Fate {
-        let outcome = result.map(|result| Outcome { kind: Kind::Balance, result, replay: Replay::First });
+        let refused = |rejection: Rejection| Refused {
+            transaction: rejection.is_recorded().then(|| Box::new(record(rejection))),
+            ..rejection.into()
+        };
+        let outcome = result
+            .map(|result| Outcome { kind: Kind::Balance, result: result.map_err(refused), replay: Replay::First });
         Fate::Answered(Request::Balance { wallet: WalletId(1) }, outcome)
+    }
+
+    fn each(results: [Result<Result<(), Rejection>, SubmitError>; 2]) -> Fate {
+        let part = |result: Result<Result<(), Rejection>, SubmitError>| {
+            let result = result.map(|result| result.map(|()| Answer::Balances(vec![])));
+            let Fate::Answered(request, result) = answered(result) else { unreachable!("it was answered") };
+            Part::Answered(request.kind(), result)
+        };
+        Fate::AnsweredEach(results.into_iter().map(part).collect())
+    }
+
+    fn record(rejection: Rejection) -> Transaction {
+        Transaction {
+            id: wire::new_id(),
+            kind: Kind::Withdraw,
+            wallet: WalletId(1),
+            to_wallet: None,
+            money: None,
+            status: Status::Error,
+            rejection: Some(rejection),
+            key: None,
+            created_at: Timestamp::EPOCH,
+            more: None,
+        }
     }
 
     /// The verdict and the reply's code, with somebody waiting and with nobody.
@@ -128,6 +194,12 @@ mod tests {
         check(&answered(Err(SubmitError::ShuttingDown)), "leave", "leave");
         check(&answered(Err(SubmitError::Abandoned)), "requeue", "requeue");
         let refused = Arc::new(StoreError::from(sqlx::Error::RowNotFound));
+        check(&each([Ok(Ok(())), Ok(Err(Rejection::InsufficientFunds))]), "ack, 200", "ack");
+        check(&each([Ok(Ok(())), Ok(Err(Rejection::WalletUnknown))]), "ack, 200", "dead_letter wallet_unknown");
+        check(&each([Ok(Ok(())), Err(SubmitError::Abandoned)]), "requeue", "requeue");
+        check(&each([Err(SubmitError::ShuttingDown), Err(SubmitError::Abandoned)]), "leave", "leave");
+        let lost = Err(SubmitError::Store(Arc::clone(&refused)));
+        check(&each([Ok(Ok(())), lost]), "ack, 200", "dead_letter not_stored");
         check(&answered(Err(SubmitError::Store(refused))), "dead_letter not_stored, 500", "dead_letter not_stored");
     }
 }

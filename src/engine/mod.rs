@@ -11,6 +11,7 @@
 //! ```
 //! There is no timer in it: while a batch commits, the next one gathers. It decides nothing about money, see [`crate::posting`].
 
+pub mod expiry;
 mod lane;
 mod processor;
 mod registry;

@@ -17,6 +17,7 @@ use crate::engine::Processor;
 use crate::settings::{Settings, ms};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::wire::Limits;
 
 /// An idle connection is kept this long: longer than the usual client pool keeps one, so that the client closes it first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -55,6 +56,16 @@ impl Context {
         let http = &state.settings.http;
         let gate = Gate::new(http.in_flight_max, ms(http.request_timeout_ms));
         Self { state, gate, readiness: ops::Readiness::default() }
+    }
+
+    /// What bounds a request's body.
+    pub fn limits(&self) -> Limits {
+        let Settings { http, batch, .. } = &*self.state.settings;
+        Limits {
+            body_bytes_max: http.body_bytes_max,
+            batch_body_bytes_max: batch.body_bytes_max,
+            batch_operations_max: batch.operations_max,
+        }
     }
 }
 

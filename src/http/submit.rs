@@ -63,7 +63,7 @@ pub async fn submit(context: &Context, operation: Operation) -> Result<Outcome, 
         return Err(Unserved::DatabaseAway.into());
     }
     let permit = Arc::clone(&context.gate.free).try_acquire_owned().map_err(|_| Unserved::Overloaded)?;
-    let request = operation.request;
+    let (wallet, kind) = (operation.request.wallet().0, operation.request.kind());
     let (sender, receiver) = oneshot::channel();
     context.state.processor.submit_with(operation, move |result| {
         // Held until the engine is done with it, whether or not the caller still waits: it bounds what is in flight, not who listens.
@@ -77,7 +77,6 @@ pub async fn submit(context: &Context, operation: Operation) -> Result<Outcome, 
         Ok(Ok(Err(error))) => Err(Unanswered::Failed(error)),
         Ok(Err(_)) => Err(Unanswered::Failed(SubmitError::Abandoned)),
         Err(_) => {
-            let (wallet, kind) = (request.wallet().0, request.kind());
             tracing::warn!(wallet.id = wallet, operation.kind = %kind, "an HTTP caller was not answered in time");
             Err(Unserved::TimedOut.into())
         }

@@ -45,6 +45,31 @@ impl Delta {
     pub fn debit(amount: Amount) -> Self {
         Self { available: -amount.value(), ..Self::default() }
     }
+
+    /// Money that is set aside to leave.
+    pub fn hold(amount: Amount) -> Self {
+        Self { available: -amount.value(), held: amount.value(), ..Self::default() }
+    }
+
+    /// Money that is announced.
+    pub fn announce(amount: Amount) -> Self {
+        Self { incoming: amount.value(), ..Self::default() }
+    }
+
+    /// Money set aside, of which a part leaves and the rest may be spent again.
+    pub fn release(leaves: Decimal, rest: Decimal) -> Self {
+        Self { available: rest, held: -(leaves + rest), ..Self::default() }
+    }
+
+    /// Money announced, of which a part arrives and the rest will not come.
+    pub fn arrive(arrives: Decimal, rest: Decimal) -> Self {
+        Self { available: arrives, incoming: -(arrives + rest), ..Self::default() }
+    }
+
+    /// Money that can be spent at once, or nothing.
+    pub fn receive(arrives: Decimal) -> Self {
+        Self { available: arrives, ..Self::default() }
+    }
 }
 
 impl Balance {

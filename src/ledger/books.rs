@@ -6,136 +6,30 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::outcome::Replay;
-use super::rules::{self, Decision, Posting};
+use super::rules::{self, Change, Decision, Effect, Plan};
+use super::state::{State, StoredBalance};
+use super::transaction::More;
 use super::{
-    Answer, Balance, Currencies, Currency, CurrencyBalance, CurrencyCode, Entry, IdempotencyKey, Operation, Outcome,
-    Rejection, Standing, Status, Transaction, TransactionId, WalletId,
+    Answer, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Operation, Original, Outcome, Refused,
+    Rejection, Request, Standing, Status, Transaction, TransactionId, WalletId,
 };
-
-/// A balance as it is stored: with the number of its last entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredBalance {
-    /// Whose.
-    pub wallet: WalletId,
-    /// In which currency.
-    pub currency: CurrencyCode,
-    /// How much.
-    pub balance: Balance,
-    /// The `seq` of its last entry, 0 before the first.
-    pub seq: i64,
-}
-
-/// What the rules may know: the wallets of the batch and the currencies.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    currencies: Arc<Currencies>,
-    wallets: HashMap<WalletId, Wallet>,
-}
-
-#[derive(Clone, Debug)]
-struct Wallet {
-    standing: Standing,
-    holdings: Vec<Holding>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Holding {
-    currency: CurrencyCode,
-    balance: Balance,
-    seq: i64,
-    progress: Progress,
-}
-
-/// What is to be done about a holding when the books close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    /// As it was read: nothing.
-    Unchanged,
-    /// Its row is there: update it.
-    Changed,
-    /// It is the first of its wallet in this currency: its row must be made first.
-    Opened,
-}
-
-impl State {
-    /// The state as it was read.
-    pub fn new(
-        currencies: Arc<Currencies>,
-        wallets: impl IntoIterator<Item = (WalletId, Standing)>,
-        balances: impl IntoIterator<Item = StoredBalance>,
-    ) -> Self {
-        let mut wallets: HashMap<_, _> =
-            wallets.into_iter().map(|(id, standing)| (id, Wallet { standing, holdings: Vec::new() })).collect();
-        for StoredBalance { wallet, currency, balance, seq } in balances {
-            if let Some(wallet) = wallets.get_mut(&wallet) {
-                wallet.holdings.push(Holding { currency, balance, seq, progress: Progress::Unchanged });
-            }
-        }
-        Self { currencies, wallets }
-    }
-
-    /// What a wallet may do; `None` when there is no such wallet.
-    pub fn standing(&self, wallet: WalletId) -> Option<Standing> {
-        self.wallets.get(&wallet).map(|wallet| wallet.standing)
-    }
-
-    /// The currency of that code, if it is known.
-    pub fn currency(&self, code: CurrencyCode) -> Option<&Currency> {
-        self.currencies.find(code)
-    }
-
-    /// What a wallet holds in a currency; zero where nothing was ever held.
-    pub fn balance(&self, wallet: WalletId, currency: CurrencyCode) -> Balance {
-        self.wallets
-            .get(&wallet)
-            .and_then(|wallet| wallet.holdings.iter().find(|holding| holding.currency == currency))
-            .map_or_else(Balance::default, |holding| holding.balance)
-    }
-
-    /// All balances of a wallet, by currency code; `None` when there is no such wallet.
-    pub fn balances(&self, wallet: WalletId) -> Option<Vec<CurrencyBalance>> {
-        let holdings = &self.wallets.get(&wallet)?.holdings;
-        let mut balances: Vec<_> = holdings
-            .iter()
-            .map(|holding| CurrencyBalance { currency: holding.currency, balance: holding.balance })
-            .collect();
-        balances.sort_unstable_by_key(|line| line.currency);
-        Some(balances)
-    }
-
-    /// Carries out one posting that the rules allowed.
-    fn post(&mut self, transaction: TransactionId, posting: Posting) -> Entry {
-        let Posting { wallet, currency, delta } = posting;
-        let holdings = &mut self.wallets.get_mut(&wallet).expect("the rules post to known wallets only").holdings;
-        let position = holdings.iter().position(|holding| holding.currency == currency).unwrap_or_else(|| {
-            holdings.push(Holding { currency, balance: Balance::default(), seq: 0, progress: Progress::Opened });
-            holdings.len() - 1
-        });
-        let holding = &mut holdings[position];
-        holding.balance = holding.balance.after(delta).expect("the rules allow what fits only");
-        holding.seq += 1;
-        if holding.progress == Progress::Unchanged {
-            holding.progress = Progress::Changed;
-        }
-        Entry { wallet, currency, seq: holding.seq, transaction, delta, after: holding.balance }
-    }
-}
 
 /// Transactions that operations of the batch may turn out to have become earlier.
 #[derive(Clone, Debug, Default)]
 pub struct Answered {
     by_key: HashMap<(WalletId, IdempotencyKey), Transaction>,
     by_id: HashMap<TransactionId, Transaction>,
+    items: HashMap<TransactionId, Vec<Transaction>>,
 }
 
 impl Answered {
     /// Transactions found by the keys of the batch: an earlier operation may have had the same key.
     pub fn by_key(found: impl IntoIterator<Item = Transaction>) -> Self {
-        let mut answered = Self::default();
-        for transaction in found {
-            answered.remember(&transaction);
-        }
-        answered
+        let keyed = |transaction: Transaction| {
+            let (key, _) = transaction.key.clone()?;
+            Some(((transaction.wallet, key), transaction))
+        };
+        Self { by_key: found.into_iter().filter_map(keyed).collect(), ..Self::default() }
     }
 
     /// Transactions found by the ids of the batch: these very operations were committed by an earlier try whose answer was lost.
@@ -144,38 +38,36 @@ impl Answered {
         self
     }
 
-    fn remember(&mut self, transaction: &Transaction) {
-        if let Some((key, _)) = &transaction.key {
-            self.by_key.insert((transaction.wallet, key.clone()), transaction.clone());
+    /// The items of the batches that were found, in their order.
+    pub fn and_items(mut self, items: impl IntoIterator<Item = Transaction>) -> Self {
+        for item in items {
+            if let Some(batch) = item.more().batch {
+                self.items.entry(batch).or_default().push(item);
+            }
         }
+        self
     }
 
-    /// The outcome that was given before, or the refusal of a key that names something else.
-    fn find(&self, operation: &Operation) -> Option<Outcome> {
-        if let Some(transaction) = self.by_id.get(&operation.id) {
-            return Some(Outcome::of_record(transaction.clone(), Replay::First));
-        }
-        let key = operation.idempotency_key.clone()?;
-        let transaction = self.by_key.get(&(operation.request.wallet(), key))?;
-        let (_, fingerprint) = transaction.key.as_ref()?;
-        if *fingerprint == operation.request.fingerprint() {
-            return Some(Outcome::of_record(transaction.clone(), Replay::Replayed));
-        }
-        let kind = operation.request.kind();
-        Some(Outcome { kind, result: Err(Rejection::IdempotencyKeyReused), replay: Replay::First })
+    /// The batches among the transactions that were found: their items are wanted as well.
+    pub fn batches(&self) -> Vec<TransactionId> {
+        let found = self.by_key.values().chain(self.by_id.values());
+        found.filter(|transaction| transaction.kind == super::Kind::Batch).map(|transaction| transaction.id).collect()
     }
 }
 
 /// The books of one batch.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct Books {
     state: State,
     answered: Answered,
+    /// The new transactions that have a key, by it.
+    keys: HashMap<(WalletId, IdempotencyKey), usize>,
     transactions: Vec<Transaction>,
     entries: Vec<Entry>,
+    updates: Vec<Change>,
 }
 
-/// What is to be written when the books close. Each wallet and currency once.
+/// What is to be written when the books close. Each wallet and currency once, each transaction once.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     /// New transactions, in the order they were decided.
@@ -186,74 +78,307 @@ pub struct Changes {
     pub balances: Vec<StoredBalance>,
     /// Those of them that have no row yet.
     pub opened: Vec<(WalletId, CurrencyCode)>,
-}
-
-impl Changes {
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.transactions.is_empty()
-    }
+    /// Earlier transactions of status Created that changed, as they are now.
+    pub updates: Vec<Change>,
+    /// The wallets that may do something else now.
+    pub standings: Vec<(WalletId, Standing)>,
 }
 
 impl Books {
     /// Opens the books on what was read under the locks.
     pub fn open(state: State, answered: Answered) -> Self {
-        Self { state, answered, ..Self::default() }
+        let (keys, transactions) = (HashMap::new(), Vec::new());
+        Self { state, answered, keys, transactions, entries: Vec::new(), updates: Vec::new() }
     }
 
     /// Decides one operation and folds it in, or finds what was decided before.
     pub fn apply(&mut self, operation: &Operation) -> Outcome {
         // A balance is read anew each time: it changes nothing, so there is nothing to do twice.
-        if let Some(outcome) = operation.request.money().and_then(|_| self.answered.find(operation)) {
+        if let Some(outcome) = self.find(operation) {
             return outcome;
         }
-        match rules::decide(&self.state, &operation.request) {
-            Ok(Decision::Post { status, postings }) => {
-                let state = &mut self.state;
-                self.entries.extend(postings.into_iter().map(|posting| state.post(operation.id, posting)));
-                self.record(operation, status, None)
-            }
-            Err(rejection) if rejection.is_recorded() => self.record(operation, Status::Error, Some(rejection)),
-            Ok(Decision::Read(balances)) => self.unrecorded(operation, Ok(Answer::Balances(balances))),
-            Err(rejection) => self.unrecorded(operation, Err(rejection)),
+        match &operation.request {
+            Request::Batch(batch) => self.apply_all(operation, batch),
+            request => match self.decide(operation.id, request, None) {
+                Ok(Done::Recorded(mut transaction)) => {
+                    self.name(operation, &mut transaction);
+                    self.keep(operation, transaction.clone());
+                    Outcome::of_record(transaction, Vec::new(), Replay::First)
+                }
+                Ok(Done::Unrecorded(answer)) => outcome(request, Ok(answer)),
+                Err(rejection) => self.refuse(operation, rejection),
+            },
         }
     }
 
     /// What is to be written.
-    pub fn close(self) -> Changes {
-        let mut changes = Changes { transactions: self.transactions, entries: self.entries, ..Changes::default() };
-        for (wallet, book) in self.state.wallets {
-            for Holding { currency, balance, seq, progress } in book.holdings {
-                if progress == Progress::Unchanged {
-                    continue;
-                }
-                changes.balances.push(StoredBalance { wallet, currency, balance, seq });
-                if progress == Progress::Opened {
-                    changes.opened.push((wallet, currency));
+    pub fn close(mut self) -> Changes {
+        let now = self.state.now();
+        let positions: HashMap<_, _> =
+            self.transactions.iter().enumerate().filter(|_| !self.updates.is_empty()).map(|(position, new)| (new.id, position)).collect();
+        let mut updates = HashMap::new();
+        for change in self.updates {
+            match positions.get(&change.id) {
+                // Made and finished in one batch.
+                Some(&position) => self.transactions[position].change(&change, now),
+                None => drop(updates.insert(change.id, change)),
+            }
+        }
+        let (balances, opened, standings) = self.state.changes();
+        let updates = updates.into_values().collect();
+        Changes { transactions: self.transactions, entries: self.entries, balances, opened, updates, standings }
+    }
+
+    /// When the books were opened: the time of everything in them.
+    pub fn now(&self) -> super::Timestamp {
+        self.state.now()
+    }
+
+    /// The outcome that was given before, or the refusal of a key that names something else.
+    fn find(&self, operation: &Operation) -> Option<Outcome> {
+        if let Some(transaction) = self.answered.by_id.get(&operation.id) {
+            return Some(self.given_before(operation, transaction, Replay::First));
+        }
+        if !operation.request.is_write() {
+            return None;
+        }
+        let name = (operation.request.wallet(), operation.idempotency_key.clone()?);
+        let new = self.keys.get(&name).map(|position| &self.transactions[*position]);
+        let transaction = new.or_else(|| self.answered.by_key.get(&name))?;
+        let (_, fingerprint) = transaction.key.as_ref()?;
+        if *fingerprint == operation.request.fingerprint() {
+            return Some(self.given_before(operation, transaction, Replay::Replayed));
+        }
+        Some(outcome(&operation.request, Err(Rejection::IdempotencyKeyReused.into())))
+    }
+
+    fn given_before(&self, operation: &Operation, transaction: &Transaction, replay: Replay) -> Outcome {
+        let lifetime = |request: &Request| request.terms().and_then(|terms| terms.mode.expires_in());
+        let mut items = Vec::new();
+        if let Request::Batch(batch) = &operation.request {
+            let is_item = |new: &&Transaction| new.more().batch == Some(transaction.id);
+            let stored = self.answered.items.get(&transaction.id).map_or(&[][..], Vec::as_slice);
+            let found = stored.iter().chain(self.transactions.iter().filter(is_item));
+            let asked = batch.items().iter().map(|item| lifetime(&item.request));
+            items = found.cloned().zip(asked).map(|(item, lifetime)| item.when_created(lifetime)).collect();
+        }
+        Outcome::of_record(transaction.clone().when_created(lifetime(&operation.request)), items, replay)
+    }
+
+    /// Carries out all items of a batch, or none.
+    fn apply_all(&mut self, operation: &Operation, batch: &Batch) -> Outcome {
+        let items = batch.items();
+        let known = items.iter().filter_map(|item| item.request.original());
+        let before = self.state.keep(wallets_of(&self.state, &operation.request), known);
+        let lengths = (self.transactions.len(), self.entries.len(), self.updates.len());
+        for (position, item) in items.iter().enumerate() {
+            match self.decide(item.id, &item.request, Some(operation.id)) {
+                Ok(Done::Recorded(transaction)) => self.transactions.push(transaction),
+                Ok(Done::Unrecorded(_)) => {}
+                Err(rejection) => {
+                    self.state.restore(before);
+                    self.transactions.truncate(lengths.0);
+                    self.entries.truncate(lengths.1);
+                    self.updates.truncate(lengths.2);
+                    return self.refuse_batch(operation, rejection, position);
                 }
             }
         }
-        changes
+        let done = self.transactions[lengths.0..].to_vec();
+        let mut transaction = self.blank(operation.id, &operation.request, Status::Success);
+        self.name(operation, &mut transaction);
+        self.keep(operation, transaction.clone());
+        Outcome::of_record(transaction, done, Replay::First)
     }
 
-    fn record(&mut self, operation: &Operation, status: Status, rejection: Option<Rejection>) -> Outcome {
+    /// Decides one request and folds its effects in; its transaction is for the caller to keep.
+    fn decide(
+        &mut self,
+        id: TransactionId,
+        request: &Request,
+        batch: Option<TransactionId>,
+    ) -> Result<Done, Rejection> {
+        match rules::decide(&self.state, request)? {
+            Decision::Post(plan) => Ok(Done::Recorded(self.post(id, request, *plan, batch))),
+            Decision::Read(balances) => Ok(Done::Unrecorded(Answer::Balances(balances))),
+            Decision::Stand(standing) => {
+                let wallet = request.wallet();
+                self.state.stand(wallet, standing);
+                for currency in self.state.lines(wallet) {
+                    self.pay_line(wallet, currency);
+                }
+                Ok(Done::Unrecorded(Answer::Standing(standing)))
+            }
+        }
+    }
+
+    fn post(&mut self, id: TransactionId, request: &Request, plan: Plan, batch: Option<TransactionId>) -> Transaction {
+        let Plan { status, money, to_wallet, postings, effect, details } = plan;
+        let state = &mut self.state;
+        self.entries.extend(postings.iter().map(|posting| state.post(id, *posting)));
+
+        let now = self.state.now();
+        let mut more = More { batch, details, ..More::default() };
+        match &effect {
+            Effect::None => {}
+            Effect::Hold { expires_in } => {
+                more.confirmed = Some(rust_decimal::Decimal::ZERO);
+                more.expires_at = expires_in.map(|lifetime| now + lifetime);
+            }
+            Effect::Wait { expires_in } => {
+                let money = money.expect("what waits for funds says for how much");
+                more.waiting_number = Some(self.state.join(request.wallet(), money.currency, id, money.amount));
+                more.expires_at = expires_in.map(|lifetime| now + lifetime);
+            }
+            Effect::Change(change) => {
+                more.original = Some(Original { id: change.id, status: change.status });
+                self.change(*change);
+            }
+            Effect::Reverse(original, amount) => {
+                more.original = Some(Original { id: *original, status: Status::Success });
+                self.state.reversed(*original, *amount);
+            }
+        }
+        for posting in postings {
+            if posting.delta.available > rust_decimal::Decimal::ZERO {
+                self.pay_line(posting.wallet, posting.currency);
+            }
+        }
+        let more = (more != More::default()).then(|| Box::new(more));
+        Transaction { to_wallet, money, more, ..self.blank(id, request, status) }
+    }
+
+    /// Changes a transaction that had status Created. One that left a line makes way for those behind it.
+    fn change(&mut self, change: Change) {
+        let left = self.state.known(change.id).map(|known| &known.transaction).filter(|transaction| {
+            transaction.is_waiting() && change.status.is_final()
+        });
+        let line = left.and_then(|transaction| Some((transaction.wallet, transaction.money?.currency)));
+        self.state.change(&change);
+        self.updates.push(change);
+        if let Some((wallet, currency)) = line {
+            self.state.leave(wallet, currency, change.id);
+            self.pay_line(wallet, currency);
+        }
+    }
+
+    /// Pays the withdrawals that wait, first in, first out, for as long as there is enough for the first of them.
+    fn pay_line(&mut self, wallet: WalletId, currency: CurrencyCode) {
+        while let Some(waiting) = self.state.next_funded(wallet, currency) {
+            let delta = Delta::debit(waiting.amount);
+            self.entries.push(self.state.post(waiting.id, rules::Posting { wallet, currency, delta }));
+            let (status, rejection, confirmed, expires_at) = (Status::Success, None, None, None);
+            let change = Change { id: waiting.id, status, rejection, confirmed, expires_at };
+            self.state.change(&change);
+            self.updates.push(change);
+        }
+    }
+
+    fn refuse(&mut self, operation: &Operation, rejection: Rejection) -> Outcome {
         let request = &operation.request;
-        let transaction = Transaction {
-            id: operation.id,
+        let money = rules::money_of(&self.state, request);
+        if !rejection.is_recorded() || money.is_none() {
+            return outcome(request, Err(rejection.into()));
+        }
+        let original = request.original().map(|id| Original { id, status: self.status_of(id) });
+        let details = request.terms().and_then(|terms| terms.details.clone()).or_else(|| self.inherited(request));
+        let more = More { original, details, ..More::default() };
+        let mut transaction = self.blank(operation.id, request, Status::Error);
+        transaction.money = money;
+        transaction.to_wallet = request.to_wallet();
+        transaction.rejection = Some(rejection);
+        transaction.more = (more != More::default()).then(|| Box::new(more));
+        self.name(operation, &mut transaction);
+        self.keep(operation, transaction.clone());
+        Outcome::of_record(transaction, Vec::new(), Replay::First)
+    }
+
+    /// A batch that failed is recorded, so that asking again gives the same answer; of its items nothing is.
+    fn refuse_batch(&mut self, operation: &Operation, rejection: Rejection, item: usize) -> Outcome {
+        let refused = Refused { item: Some(item), ..rejection.into() };
+        if self.state.standing(operation.request.wallet()).is_none() {
+            return outcome(&operation.request, Err(refused));
+        }
+        let mut transaction = self.blank(operation.id, &operation.request, Status::Error);
+        transaction.rejection = Some(rejection);
+        transaction.more = Some(Box::new(More { failed_item: Some(item), ..More::default() }));
+        self.name(operation, &mut transaction);
+        self.keep(operation, transaction.clone());
+        Outcome::of_record(transaction, Vec::new(), Replay::First)
+    }
+
+    fn inherited(&self, request: &Request) -> Option<Arc<Details>> {
+        let original = &self.state.known(request.original()?)?.transaction;
+        original.more().details.as_ref()?.inherited().map(Arc::new)
+    }
+
+    fn status_of(&self, id: TransactionId) -> Status {
+        self.state.known(id).map_or(Status::Error, |known| known.transaction.status)
+    }
+
+    fn blank(&self, id: TransactionId, request: &Request, status: Status) -> Transaction {
+        Transaction {
+            id,
             kind: request.kind(),
             wallet: request.wallet(),
-            to_wallet: request.to_wallet(),
-            money: request.money().expect("only operations that move money are recorded"),
+            to_wallet: None,
+            money: None,
             status,
-            rejection,
-            key: operation.idempotency_key.clone().map(|key| (key, request.fingerprint())),
-        };
-        self.answered.remember(&transaction);
-        self.transactions.push(transaction.clone());
-        Outcome::of_record(transaction, Replay::First)
+            rejection: None,
+            key: None,
+            created_at: self.state.now(),
+            more: None,
+        }
     }
 
-    fn unrecorded(&self, operation: &Operation, result: Result<Answer, Rejection>) -> Outcome {
-        Outcome { kind: operation.request.kind(), result, replay: Replay::First }
+    /// Gives a transaction its caller's name.
+    fn name(&self, operation: &Operation, transaction: &mut Transaction) {
+        transaction.key = operation.idempotency_key.clone().map(|key| (key, operation.request.fingerprint()));
     }
+
+    fn keep(&mut self, operation: &Operation, transaction: Transaction) {
+        if let Some(key) = &operation.idempotency_key {
+            self.keys.insert((transaction.wallet, key.clone()), self.transactions.len());
+        }
+        self.transactions.push(transaction);
+    }
+}
+
+/// What came of a request that was not refused.
+enum Done {
+    Recorded(Transaction),
+    Unrecorded(Answer),
+}
+
+impl Changes {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.transactions.is_empty() && self.updates.is_empty() && self.standings.is_empty() && self.balances.is_empty()
+    }
+}
+
+impl Transaction {
+    /// Changes what can change.
+    pub(super) fn change(&mut self, change: &Change, now: super::Timestamp) {
+        let more = self.more.get_or_insert_default();
+        more.confirmed = change.confirmed;
+        more.expires_at = change.expires_at;
+        more.finished_at = change.status.is_final().then_some(now);
+        self.status = change.status;
+        self.rejection = change.rejection;
+    }
+}
+
+/// The wallets that a request may change, those of the transactions that it is about included.
+fn wallets_of(state: &State, request: &Request) -> Vec<WalletId> {
+    let of_part = |part: &Request| {
+        let original = part.original().and_then(|id| state.known(id)).map(|known| &known.transaction);
+        let others = original.map_or([None, None], |original| [Some(original.wallet), original.to_wallet]);
+        [Some(part.wallet()), part.to_wallet()].into_iter().chain(others).flatten().collect::<Vec<_>>()
+    };
+    request.parts().flat_map(of_part).collect()
+}
+
+fn outcome(request: &Request, result: Result<Answer, Refused>) -> Outcome {
+    Outcome { kind: request.kind(), result, replay: Replay::First }
 }

@@ -6,20 +6,28 @@
 pub mod balance;
 pub mod books;
 pub mod currency;
+pub mod details;
 pub mod entry;
 pub mod money;
 pub mod operation;
 pub mod outcome;
 pub mod rules;
+pub mod state;
+pub mod time;
 pub mod transaction;
 pub mod wallet;
 
 pub use balance::{Balance, Delta};
 pub use books::{Answered, Books, Changes};
 pub use currency::{Currencies, Currency, CurrencyCode};
+pub use details::{Details, Labels, ServiceId};
 pub use entry::Entry;
 pub use money::{Amount, Money};
-pub use operation::{Fingerprint, IdempotencyKey, Kind, Operation, Request};
-pub use outcome::{Answer, CurrencyBalance, Outcome, Rejection};
-pub use transaction::{Status, Transaction, TransactionId};
+pub use operation::{
+    Batch, Cause, Fingerprint, IdempotencyKey, Item, Kind, Mode, Operation, Request, Rest, Terms,
+};
+pub use outcome::{Answer, CurrencyBalance, Outcome, Refused, Rejection};
+pub use state::{Known, Limits, State, StoredBalance, Waiting};
+pub use time::{Lifetime, Timestamp};
+pub use transaction::{Original, Status, Transaction, TransactionId};
 pub use wallet::{Standing, WalletId};

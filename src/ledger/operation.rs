@@ -1,11 +1,11 @@
 //! Operations: what a caller asks.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Money, Rejection, TransactionId, WalletId};
+use super::{Amount, Details, Lifetime, Money, Rejection, Standing, Timestamp, TransactionId, WalletId};
 
 /// Longest idempotency key, in bytes: what an AMQP `message_id` can hold, so one rule serves AMQP and HTTP.
 pub const KEY_BYTES_MAX: usize = 255;
@@ -22,7 +22,7 @@ pub struct Operation {
 }
 
 /// What is asked of which wallets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Credits a wallet.
     Invoice {
@@ -30,6 +30,8 @@ pub enum Request {
         wallet: WalletId,
         /// How much.
         money: Money,
+        /// On what terms.
+        terms: Terms,
     },
     /// Debits a wallet if it holds enough.
     Withdraw {
@@ -37,6 +39,8 @@ pub enum Request {
         wallet: WalletId,
         /// How much.
         money: Money,
+        /// On what terms.
+        terms: Terms,
     },
     /// Moves money from one wallet to another.
     Transfer {
@@ -46,12 +50,152 @@ pub enum Request {
         to_wallet: WalletId,
         /// How much.
         money: Money,
+        /// On what terms.
+        terms: Terms,
     },
+    /// Finishes a transaction whose money waits, in full or in part.
+    Confirm {
+        /// In whose queue that transaction stood.
+        wallet: WalletId,
+        /// Which.
+        original: TransactionId,
+        /// How much of it; all that is left when it is not said.
+        amount: Option<Amount>,
+        /// What becomes of the rest.
+        rest: Rest,
+    },
+    /// Ends a transaction that has status Created; what waits of its money goes back.
+    Cancel {
+        /// In whose queue that transaction stood.
+        wallet: WalletId,
+        /// Which.
+        original: TransactionId,
+        /// Why.
+        cause: Cause,
+    },
+    /// Gives a transaction that has status Created a new time to live, from now on.
+    Extend {
+        /// In whose queue that transaction stood.
+        wallet: WalletId,
+        /// Which.
+        original: TransactionId,
+        /// How long from now.
+        expires_in: Lifetime,
+    },
+    /// Undoes a transaction of status Success by a new one, in full or in part.
+    Reverse {
+        /// Who pays back: the receiver of a transfer, else the transaction's wallet.
+        wallet: WalletId,
+        /// Which.
+        original: TransactionId,
+        /// How much of it; all that is left when it is not said.
+        amount: Option<Amount>,
+    },
+    /// Carries out all of its items, or none.
+    Batch(Batch),
     /// Reads all balances of a wallet, in its order.
     Balance {
         /// Whose.
         wallet: WalletId,
     },
+    /// Opens a blocked wallet, blocks an open one, or closes an empty one.
+    Stand {
+        /// Whose.
+        wallet: WalletId,
+        /// What it is to be.
+        standing: Standing,
+    },
+}
+
+/// On what terms money moves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// When.
+    pub mode: Mode,
+    /// What the caller attached.
+    pub details: Option<Arc<Details>>,
+}
+
+/// When money moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// At once.
+    #[default]
+    Now,
+    /// It is set aside until the transaction is confirmed, cancelled or expired.
+    Pending {
+        /// How long it may wait; for ever when it is not said.
+        expires_in: Option<Lifetime>,
+    },
+    /// At once if there is enough, else as soon as there is: first in, first out. Withdrawals only.
+    WhenFunded {
+        /// How long it may wait; for ever when it is not said.
+        expires_in: Option<Lifetime>,
+    },
+}
+
+impl Mode {
+    /// How long it may wait.
+    pub const fn expires_in(self) -> Option<Lifetime> {
+        match self {
+            Self::Now => None,
+            Self::Pending { expires_in } | Self::WhenFunded { expires_in } => expires_in,
+        }
+    }
+}
+
+/// What becomes of what a confirm leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It goes back; the transaction is finished.
+    Released,
+    /// It stays set aside, so that it can be confirmed later.
+    Kept,
+}
+
+/// Why a transaction is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Someone asked for it.
+    Requested,
+    /// Its time was up. One that was given a later time meanwhile is left alone.
+    Expired {
+        /// The time that was up.
+        due: Timestamp,
+    },
+}
+
+/// Operations that are carried out together: all of them, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch(Arc<[Item]>);
+
+/// One operation of a batch. It shares the batch's idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The name its transaction will have.
+    pub id: TransactionId,
+    /// What is asked.
+    pub request: Request,
+}
+
+impl Batch {
+    /// Refuses a batch without items, and items that are no transactions: a balance, a standing, another batch.
+    pub fn new(items: Vec<Item>) -> Result<Self, Rejection> {
+        if items.is_empty() {
+            return Err(Rejection::BatchEmpty);
+        }
+        let is_transaction =
+            |item: &Item| !matches!(item.request, Request::Balance { .. } | Request::Stand { .. } | Request::Batch(_));
+        if !items.iter().all(is_transaction) {
+            return Err(Rejection::ItemNotAllowed);
+        }
+        Ok(Self(items.into()))
+    }
+
+    /// At least one.
+    pub fn items(&self) -> &[Item] {
+        &self.0
+    }
 }
 
 /// An operation's name on the wire, in metrics and in the database.
@@ -63,13 +207,36 @@ pub enum Kind {
     Withdraw,
     /// See [`Request::Transfer`].
     Transfer,
+    /// See [`Request::Confirm`].
+    Confirm,
+    /// See [`Request::Cancel`].
+    Cancel,
+    /// See [`Request::Extend`].
+    Extend,
+    /// See [`Request::Reverse`].
+    Reverse,
+    /// See [`Request::Batch`].
+    Batch,
     /// See [`Request::Balance`].
     Balance,
+    /// See [`Request::Stand`].
+    Stand,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 4] = [Self::Invoice, Self::Withdraw, Self::Transfer, Self::Balance];
+    pub const ALL: [Self; 10] = [
+        Self::Invoice,
+        Self::Withdraw,
+        Self::Transfer,
+        Self::Confirm,
+        Self::Cancel,
+        Self::Extend,
+        Self::Reverse,
+        Self::Batch,
+        Self::Balance,
+        Self::Stand,
+    ];
 
     /// The word: the AMQP routing key, the metric label, the database value.
     pub const fn as_str(self) -> &'static str {
@@ -77,7 +244,13 @@ impl Kind {
             Self::Invoice => "invoice",
             Self::Withdraw => "withdraw",
             Self::Transfer => "transfer",
+            Self::Confirm => "confirm",
+            Self::Cancel => "cancel",
+            Self::Extend => "extend",
+            Self::Reverse => "reverse",
+            Self::Batch => "batch",
             Self::Balance => "balance",
+            Self::Stand => "stand",
         }
     }
 
@@ -100,34 +273,80 @@ impl Request {
             Self::Invoice { .. } => Kind::Invoice,
             Self::Withdraw { .. } => Kind::Withdraw,
             Self::Transfer { .. } => Kind::Transfer,
+            Self::Confirm { .. } => Kind::Confirm,
+            Self::Cancel { .. } => Kind::Cancel,
+            Self::Extend { .. } => Kind::Extend,
+            Self::Reverse { .. } => Kind::Reverse,
+            Self::Batch(_) => Kind::Batch,
             Self::Balance { .. } => Kind::Balance,
+            Self::Stand { .. } => Kind::Stand,
         }
     }
 
-    /// The wallet in whose queue it stands: the debited one of a transfer.
-    pub const fn wallet(&self) -> WalletId {
+    /// The wallet in whose queue it stands: the debited one of a transfer, the first of a batch.
+    pub fn wallet(&self) -> WalletId {
         match self {
             Self::Invoice { wallet, .. }
             | Self::Withdraw { wallet, .. }
             | Self::Transfer { wallet, .. }
-            | Self::Balance { wallet } => *wallet,
+            | Self::Confirm { wallet, .. }
+            | Self::Cancel { wallet, .. }
+            | Self::Extend { wallet, .. }
+            | Self::Reverse { wallet, .. }
+            | Self::Balance { wallet }
+            | Self::Stand { wallet, .. } => *wallet,
+            Self::Batch(batch) => batch.items()[0].request.wallet(),
         }
     }
 
     /// The credited wallet of a transfer.
-    pub const fn to_wallet(self) -> Option<WalletId> {
+    pub const fn to_wallet(&self) -> Option<WalletId> {
         match self {
-            Self::Transfer { to_wallet, .. } => Some(to_wallet),
+            Self::Transfer { to_wallet, .. } => Some(*to_wallet),
             _ => None,
         }
     }
 
-    /// The money that is to move, if any is.
+    /// The transaction that it is about.
+    pub const fn original(&self) -> Option<TransactionId> {
+        match self {
+            Self::Confirm { original, .. }
+            | Self::Cancel { original, .. }
+            | Self::Extend { original, .. }
+            | Self::Reverse { original, .. } => Some(*original),
+            _ => None,
+        }
+    }
+
+    /// The money that it names. What is left of an earlier transaction is money, too, but not named.
     pub const fn money(&self) -> Option<Money> {
         match self {
             Self::Invoice { money, .. } | Self::Withdraw { money, .. } | Self::Transfer { money, .. } => Some(*money),
-            Self::Balance { .. } => None,
+            _ => None,
         }
+    }
+
+    /// On what terms money moves.
+    pub const fn terms(&self) -> Option<&Terms> {
+        match self {
+            Self::Invoice { terms, .. } | Self::Withdraw { terms, .. } | Self::Transfer { terms, .. } => Some(terms),
+            _ => None,
+        }
+    }
+
+    /// Whether it may change anything: it is recorded under its key then, and the wallets that it touches are locked.
+    pub const fn is_write(&self) -> bool {
+        !matches!(self, Self::Balance { .. })
+    }
+
+    /// Itself, or the items of a batch.
+    pub fn parts(&self) -> impl Iterator<Item = &Self> {
+        let items = match self {
+            Self::Batch(batch) => batch.items(),
+            _ => &[],
+        };
+        let itself = items.is_empty().then_some(self);
+        itself.into_iter().chain(items.iter().map(|item| &item.request))
     }
 
     /// What must match when an idempotency key is used again.
@@ -135,19 +354,70 @@ impl Request {
     /// Taken from a canonical text, so that it stays the same across versions of Purser; fields that a later version adds are
     /// appended only when they are set.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut text = format!("{} wallet={}", self.kind(), self.wallet());
-        let append = |text: &mut String, name: &str, value: &dyn fmt::Display| {
-            use fmt::Write;
-            write!(text, " {name}={value}").expect("writing to a string cannot fail");
-        };
+        let mut text = String::with_capacity(96);
+        self.write_canonical(&mut text).expect("writing to a string cannot fail");
+        Fingerprint::of(&text)
+    }
+
+    fn write_canonical(&self, text: &mut String) -> fmt::Result {
+        write!(text, "{} wallet={}", self.kind(), self.wallet())?;
         if let Some(to_wallet) = self.to_wallet() {
-            append(&mut text, "to_wallet", &to_wallet);
+            write!(text, " to_wallet={to_wallet}")?;
         }
         if let Some(money) = self.money() {
-            append(&mut text, "currency", &money.currency);
-            append(&mut text, "amount", &money.amount);
+            write!(text, " currency={} amount={}", money.currency, money.amount)?;
         }
-        Fingerprint::of(&text)
+        if let Some(original) = self.original() {
+            write!(text, " original={original}")?;
+        }
+        match self {
+            Self::Confirm { amount, rest, .. } => {
+                if let Some(amount) = amount {
+                    write!(text, " amount={amount}")?;
+                }
+                if *rest == Rest::Kept {
+                    write!(text, " final=false")?;
+                }
+            }
+            Self::Reverse { amount: Some(amount), .. } => write!(text, " amount={amount}")?,
+            Self::Extend { expires_in, .. } => write!(text, " expires_in={}", expires_in.seconds())?,
+            Self::Batch(batch) => {
+                for item in batch.items() {
+                    write!(text, "; ")?;
+                    item.request.write_canonical(text)?;
+                }
+            }
+            _ => {}
+        }
+        self.terms().map_or(Ok(()), |terms| terms.write_canonical(text))
+    }
+}
+
+impl Terms {
+    fn write_canonical(&self, text: &mut String) -> fmt::Result {
+        match self.mode {
+            Mode::Now => {}
+            Mode::Pending { .. } => write!(text, " pending=true")?,
+            Mode::WhenFunded { .. } => write!(text, " wait_for_funds=true")?,
+        }
+        if let Some(lifetime) = self.mode.expires_in() {
+            write!(text, " expires_in={}", lifetime.seconds())?;
+        }
+        let Some(details) = &self.details else { return Ok(()) };
+        // Free texts are quoted: what stands in one cannot look like another field.
+        for (name, value) in details.labels().iter() {
+            write!(text, " label.{name:?}={value:?}")?;
+        }
+        if let Some(description) = details.description() {
+            write!(text, " description={description:?}")?;
+        }
+        if let Some(service) = details.service() {
+            write!(text, " service={service}")?;
+        }
+        if let Some(order) = details.order() {
+            write!(text, " order={order:?}")?;
+        }
+        Ok(())
     }
 }
 
@@ -188,7 +458,7 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Amount, CurrencyCode};
+    use crate::ledger::CurrencyCode;
 
     fn money(amount: &str, currency: &str) -> Money {
         Money { amount: Amount::parse(amount).unwrap(), currency: CurrencyCode::new(currency).unwrap() }
@@ -205,14 +475,14 @@ mod tests {
     #[test]
     fn a_fingerprint_sees_every_field_and_no_spelling() {
         let wallet = WalletId(1);
-        let base = Request::Withdraw { wallet, money: money("1.50", "USD") };
-        assert_eq!(base.fingerprint(), Request::Withdraw { wallet, money: money("15e-1", "USD") }.fingerprint());
+        let base = Request::Withdraw { wallet, money: money("1.50", "USD"), terms: Terms::default() };
+        assert_eq!(base.fingerprint(), Request::Withdraw { wallet, money: money("15e-1", "USD"), terms: Terms::default() }.fingerprint());
         for other in [
-            Request::Invoice { wallet, money: money("1.5", "USD") },
-            Request::Withdraw { wallet: WalletId(2), money: money("1.5", "USD") },
-            Request::Withdraw { wallet, money: money("1.51", "USD") },
-            Request::Withdraw { wallet, money: money("1.5", "EUR") },
-            Request::Transfer { wallet, to_wallet: WalletId(2), money: money("1.5", "USD") },
+            Request::Invoice { wallet, money: money("1.5", "USD"), terms: Terms::default() },
+            Request::Withdraw { wallet: WalletId(2), money: money("1.5", "USD"), terms: Terms::default() },
+            Request::Withdraw { wallet, money: money("1.51", "USD"), terms: Terms::default() },
+            Request::Withdraw { wallet, money: money("1.5", "EUR"), terms: Terms::default() },
+            Request::Transfer { wallet, to_wallet: WalletId(2), money: money("1.5", "USD"), terms: Terms::default() },
         ] {
             assert_ne!(base.fingerprint(), other.fingerprint(), "{other:?}");
         }
@@ -220,7 +490,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_the_same_in_every_version() {
-        let request = Request::Transfer { wallet: WalletId(7), to_wallet: WalletId(8), money: money("12.30", "USD") };
+        let request = Request::Transfer { wallet: WalletId(7), to_wallet: WalletId(8), money: money("12.30", "USD"), terms: Terms::default() };
         let text = "transfer wallet=7 to_wallet=8 currency=USD amount=12.3";
         assert_eq!(request.fingerprint().0[..], Sha256::digest(text)[..Fingerprint::BYTES]);
     }

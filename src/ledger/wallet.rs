@@ -13,10 +13,31 @@ impl fmt::Display for WalletId {
 }
 
 /// What a wallet may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// Money may come and go.
     Open,
+    /// Money may come, none may go.
+    Blocked,
     /// Its history stays, nothing moves.
     Closed,
+}
+
+impl Standing {
+    /// Every standing there is.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Blocked, Self::Closed];
+
+    /// The word towards callers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Blocked => "blocked",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The standing of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| standing.as_str() == word)
+    }
 }

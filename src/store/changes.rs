@@ -1,36 +1,42 @@
-//! What a batch writes, in one statement.
+//! What a batch writes: one statement for what nearly every batch writes, and one each for what few do.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use rust_decimal::Decimal;
+use sqlx::types::Json;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{DbTx, StoreError};
-use crate::ledger::Changes;
+use crate::ledger::rules::Change;
+use crate::ledger::{Changes, Entry, StoredBalance, Timestamp, Transaction};
 
 /// Writes new transactions, new entries and changed balances. Each balance is written once, however often the batch changed it.
 ///
-/// One statement, one round trip. Its time is after the locks, so along a wallet's history times never go back.
-pub async fn save(db_tx: &mut DbTx, changes: &Changes) -> Result<(), StoreError> {
-    let transactions = Transactions::of(changes);
-    let entries = Entries::of(changes);
-    let balances = Balances::of(changes);
+/// One statement, one round trip. `now` is later than the locks, so along a wallet's history times never go back.
+pub async fn save(db_tx: &mut DbTx, changes: &Changes, now: Timestamp) -> Result<(), StoreError> {
+    let transactions = Transactions::of(changes.transactions.iter().filter(|transaction| transaction.more.is_none()));
+    let entries = Entries::of(&changes.entries);
+    let balances = Balances::of(&changes.balances);
     let saved = sqlx::query(
         "WITH new_transactions AS (
              INSERT INTO transactions (id, wallet_id, to_wallet_id, kind, status, rejection, currency, amount,
                  idempotency_key, fingerprint, created_at)
-             SELECT new.*, statement_timestamp()
+             SELECT new.*, $27
              FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
                  $8::numeric[], $9::text[], $10::bytea[]) AS new
          ), new_entries AS (
              INSERT INTO entries (wallet_id, currency, seq, transaction_id, available_delta, held_delta,
                  incoming_delta, available, held, incoming, created_at)
-             SELECT new.*, statement_timestamp()
+             SELECT new.*, $27
              FROM unnest($11::bigint[], $12::text[], $13::bigint[], $14::uuid[], $15::numeric[], $16::numeric[],
                  $17::numeric[], $18::numeric[], $19::numeric[], $20::numeric[]) AS new
          )
          UPDATE balances
-         SET available = new.available, held = new.held, incoming = new.incoming, seq = new.seq
-         FROM unnest($21::bigint[], $22::text[], $23::numeric[], $24::numeric[], $25::numeric[], $26::bigint[])
-             AS new (wallet_id, currency, available, held, incoming, seq)
+         SET available = new.available, held = new.held, incoming = new.incoming, seq = new.seq, waiting = new.waiting
+         FROM unnest($21::bigint[], $22::text[], $23::numeric[], $24::numeric[], $25::numeric[], $26::bigint[],
+             $28::integer[]) AS new (wallet_id, currency, available, held, incoming, seq, waiting)
          WHERE balances.wallet_id = new.wallet_id AND balances.currency = new.currency",
     )
     .bind(transactions.id)
@@ -59,6 +65,8 @@ pub async fn save(db_tx: &mut DbTx, changes: &Changes) -> Result<(), StoreError>
     .bind(balances.held)
     .bind(balances.incoming)
     .bind(balances.seq)
+    .bind(now.0)
+    .bind(balances.waiting)
     .execute(&mut **db_tx)
     .await?;
     // Entries without their balance would be false books; nothing of this batch is committed.
@@ -66,18 +74,84 @@ pub async fn save(db_tx: &mut DbTx, changes: &Changes) -> Result<(), StoreError>
     Ok(())
 }
 
+/// Writes the new transactions that have more than most: holds, what waits, what is about another one, what has details.
+pub async fn save_with_more(db_tx: &mut DbTx, changes: &Changes, now: Timestamp) -> Result<(), StoreError> {
+    let with_more = || changes.transactions.iter().filter(|transaction| transaction.more.is_some());
+    let (transactions, more) = (Transactions::of(with_more()), MoreColumns::of(with_more()));
+    sqlx::query(
+        "INSERT INTO transactions (id, wallet_id, to_wallet_id, kind, status, rejection, currency, amount, idempotency_key,
+             fingerprint, original_id, original_status, batch_id, failed_item, confirmed, waiting_number, expires_at,
+             finished_at, labels, description, service_id, order_id, created_at)
+         SELECT new.*, $23
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::numeric[],
+             $9::text[], $10::bytea[], $11::uuid[], $12::text[], $13::uuid[], $14::integer[], $15::numeric[],
+             $16::bigint[], $17::timestamptz[], $18::timestamptz[], $19::jsonb[], $20::text[], $21::bigint[],
+             $22::text[]) AS new",
+    )
+    .bind(transactions.id)
+    .bind(transactions.wallet_id)
+    .bind(transactions.to_wallet_id)
+    .bind(transactions.kind)
+    .bind(transactions.status)
+    .bind(transactions.rejection)
+    .bind(transactions.currency)
+    .bind(transactions.amount)
+    .bind(transactions.idempotency_key)
+    .bind(transactions.fingerprint)
+    .bind(more.original_id)
+    .bind(more.original_status)
+    .bind(more.batch_id)
+    .bind(more.failed_item)
+    .bind(more.confirmed)
+    .bind(more.waiting_number)
+    .bind(more.expires_at)
+    .bind(more.finished_at)
+    .bind(more.labels)
+    .bind(more.description)
+    .bind(more.service_id)
+    .bind(more.order_id)
+    .bind(now.0)
+    .execute(&mut **db_tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes what became of earlier transactions that had status Created.
+pub async fn save_updates(db_tx: &mut DbTx, changes: &Changes, now: Timestamp) -> Result<(), StoreError> {
+    let updates = Updates::of(&changes.updates);
+    let saved = sqlx::query(
+        "UPDATE transactions
+         SET status = new.status, rejection = new.rejection, confirmed = new.confirmed, expires_at = new.expires_at,
+             expiry_claimed_until = NULL, finished_at = CASE WHEN new.status <> 'Created' THEN $6::timestamptz END
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::numeric[], $5::timestamptz[])
+             AS new (id, status, rejection, confirmed, expires_at)
+         WHERE transactions.id = new.id AND transactions.status = 'Created'",
+    )
+    .bind(updates.id)
+    .bind(updates.status)
+    .bind(updates.rejection)
+    .bind(updates.confirmed)
+    .bind(updates.expires_at)
+    .bind(now.0)
+    .execute(&mut **db_tx)
+    .await?;
+    // Money that moved for a transaction that did not change would be false books; nothing of this batch is committed.
+    assert_eq!(saved.rows_affected(), changes.updates.len() as u64, "what had status Created still has it under its wallet's lock");
+    Ok(())
+}
+
 /// Declares a table's columns as one list each, with how a column is read from a row: `unnest` takes them side by side.
 macro_rules! columns {
-    ($name:ident of $rows:ident: $row:ident { $($column:ident: $type:ty = $value:expr,)* }) => {
+    ($name:ident of $source:ty: $row:ident { $($column:ident: $type:ty = $value:expr,)* }) => {
         struct $name<'a> {
             $($column: Vec<$type>,)*
-            rows: std::marker::PhantomData<&'a ()>,
+            rows: PhantomData<&'a ()>,
         }
 
         impl<'a> $name<'a> {
-            fn of(changes: &'a Changes) -> Self {
-                let rows = &changes.$rows;
-                let mut columns = Self { $($column: Vec::with_capacity(rows.len()),)* rows: std::marker::PhantomData };
+            fn of(rows: impl IntoIterator<Item = &'a $source>) -> Self {
+                let rows = rows.into_iter();
+                let mut columns = Self { $($column: Vec::with_capacity(rows.size_hint().1.unwrap_or(0)),)* rows: PhantomData };
                 for $row in rows {
                     $(columns.$column.push($value);)*
                 }
@@ -87,20 +161,20 @@ macro_rules! columns {
     };
 }
 
-columns!(Transactions of transactions: row {
+columns!(Transactions of Transaction: row {
     id: Uuid = row.id.0,
     wallet_id: i64 = row.wallet.0,
     to_wallet_id: Option<i64> = row.to_wallet.map(|wallet| wallet.0),
     kind: &'static str = row.kind.as_str(),
     status: &'static str = row.status.as_str(),
     rejection: Option<&'static str> = row.rejection.map(|rejection| rejection.code()),
-    currency: &'a str = row.money.currency.as_str(),
-    amount: Decimal = row.money.amount.value(),
+    currency: Option<&'a str> = row.money.as_ref().map(|money| money.currency.as_str()),
+    amount: Option<Decimal> = row.money.map(|money| money.amount.value()),
     idempotency_key: Option<&'a str> = row.key.as_ref().map(|(key, _)| key.as_str()),
     fingerprint: Option<&'a [u8]> = row.key.as_ref().map(|(_, fingerprint)| fingerprint.0.as_slice()),
 });
 
-columns!(Entries of entries: row {
+columns!(Entries of Entry: row {
     wallet_id: i64 = row.wallet.0,
     currency: &'a str = row.currency.as_str(),
     seq: i64 = row.seq,
@@ -113,11 +187,40 @@ columns!(Entries of entries: row {
     incoming: Decimal = row.after.incoming,
 });
 
-columns!(Balances of balances: row {
+columns!(Balances of StoredBalance: row {
     wallet_id: i64 = row.wallet.0,
     currency: &'a str = row.currency.as_str(),
     available: Decimal = row.balance.available,
     held: Decimal = row.balance.held,
     incoming: Decimal = row.balance.incoming,
     seq: i64 = row.seq,
+    waiting: i32 = i32::try_from(row.waiting).unwrap_or(i32::MAX),
 });
+
+columns!(MoreColumns of Transaction: row {
+    original_id: Option<Uuid> = row.more().original.map(|original| original.id.0),
+    original_status: Option<&'static str> = row.more().original.map(|original| original.status.as_str()),
+    batch_id: Option<Uuid> = row.more().batch.map(|batch| batch.0),
+    failed_item: Option<i32> = row.more().failed_item.map(|item| i32::try_from(item).unwrap_or(i32::MAX)),
+    confirmed: Option<Decimal> = row.more().confirmed,
+    waiting_number: Option<i64> = row.more().waiting_number,
+    expires_at: Option<OffsetDateTime> = row.more().expires_at.map(|moment| moment.0),
+    finished_at: Option<OffsetDateTime> = row.more().finished_at.map(|moment| moment.0),
+    labels: Option<Json<BTreeMap<&'a str, &'a str>>> = labels(row),
+    description: Option<&'a str> = row.more().details.as_ref().and_then(|details| details.description()),
+    service_id: Option<i64> = row.more().details.as_ref().and_then(|details| Some(details.service()?.0)),
+    order_id: Option<&'a str> = row.more().details.as_ref().and_then(|details| details.order()),
+});
+
+columns!(Updates of Change: row {
+    id: Uuid = row.id.0,
+    status: &'static str = row.status.as_str(),
+    rejection: Option<&'static str> = row.rejection.map(|rejection| rejection.code()),
+    confirmed: Option<Decimal> = row.confirmed,
+    expires_at: Option<OffsetDateTime> = row.expires_at.map(|moment| moment.0),
+});
+
+fn labels(transaction: &Transaction) -> Option<Json<BTreeMap<&str, &str>>> {
+    let labels = transaction.more().details.as_ref()?.labels();
+    (!labels.is_empty()).then(|| Json(labels.iter().collect()))
+}

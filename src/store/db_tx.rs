@@ -64,8 +64,18 @@ impl Connections {
 
 impl DbTx {
     /// Makes everything durable. After an error it is not known whether it is.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
-        sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
+    pub async fn commit(self) -> Result<(), StoreError> {
+        self.end("COMMIT").await
+    }
+
+    /// Undoes everything.
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        self.end("ROLLBACK").await
+    }
+
+    /// Ends it; the connection is good for the next one.
+    async fn end(mut self, statement: &'static str) -> Result<(), StoreError> {
+        sqlx::raw_sql(statement).execute(&mut *self).await?;
         let Self { connection, idle } = self;
         idle.lock().expect("nothing panics while it holds this lock").push(connection);
         Ok(())

@@ -10,7 +10,9 @@ pub mod changes;
 pub mod currencies;
 mod db_tx;
 mod error;
+pub mod expiries;
 pub mod seed;
+pub mod services;
 pub mod transactions;
 pub mod wallets;
 
@@ -20,6 +22,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
+use crate::ledger::Limits;
 use crate::settings::{Database, ms};
 use db_tx::Connections;
 
@@ -55,6 +58,7 @@ pub struct Store {
     read: PgPool,
     currencies: currencies::Cache,
     batch_timeout: Duration,
+    limits: Limits,
 }
 
 impl Store {
@@ -77,7 +81,19 @@ impl Store {
                 .connect_lazy_with(options),
             currencies: currencies::Cache::default(),
             batch_timeout: acquire_timeout + ms(settings.statement_timeout_ms),
+            limits: Limits::default(),
         })
+    }
+
+    /// The same with these limits on operations.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What bounds an operation, beside what is in the database.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// When a batch that has not ended counts as one whose connection is dead: the server would have ended any statement of it by then.

@@ -3,15 +3,15 @@
 use sqlx::PgPool;
 
 use super::{DbTx, StoreError};
-use crate::ledger::{Standing, WalletId};
+use crate::ledger::{Standing, Timestamp, WalletId};
 
 /// Locks wallets in the order of their ids and says what each may do. Ids that are no wallet's are left out.
 ///
 /// The lock stands for all of a wallet's balances, those that have no row yet included. Every writer takes it in this order, so lanes and
 /// instances cannot deadlock. One table and a sorted list: a join would let the planner choose the order.
 pub async fn lock(db_tx: &mut DbTx, ids: &[WalletId]) -> Result<Vec<(WalletId, Standing)>, StoreError> {
-    let rows: Vec<(i64, bool)> = sqlx::query_as(
-        "SELECT id, closed_at IS NOT NULL
+    let rows: Vec<(i64, bool, bool)> = sqlx::query_as(
+        "SELECT id, closed_at IS NOT NULL, blocked_at IS NOT NULL
          FROM wallets
          WHERE id = ANY($1)
          ORDER BY id
@@ -25,8 +25,8 @@ pub async fn lock(db_tx: &mut DbTx, ids: &[WalletId]) -> Result<Vec<(WalletId, S
 
 /// Says what wallets may do without locking them: enough for reading their balances.
 pub async fn list(db_tx: &mut DbTx, ids: &[WalletId]) -> Result<Vec<(WalletId, Standing)>, StoreError> {
-    let rows: Vec<(i64, bool)> = sqlx::query_as(
-        "SELECT id, closed_at IS NOT NULL
+    let rows: Vec<(i64, bool, bool)> = sqlx::query_as(
+        "SELECT id, closed_at IS NOT NULL, blocked_at IS NOT NULL
          FROM wallets
          WHERE id = ANY($1)",
     )
@@ -34,6 +34,29 @@ pub async fn list(db_tx: &mut DbTx, ids: &[WalletId]) -> Result<Vec<(WalletId, S
     .fetch_all(&mut **db_tx)
     .await?;
     Ok(rows.into_iter().map(standing).collect())
+}
+
+/// Writes what wallets may do from now on.
+pub async fn save_standings(
+    db_tx: &mut DbTx,
+    standings: &[(WalletId, Standing)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (wallets, words): (Vec<i64>, Vec<&str>) =
+        standings.iter().map(|(wallet, standing)| (wallet.0, standing.as_str())).unzip();
+    sqlx::query(
+        "UPDATE wallets
+         SET blocked_at = CASE new.standing WHEN 'blocked' THEN $3 WHEN 'open' THEN NULL ELSE blocked_at END,
+             closed_at = CASE new.standing WHEN 'closed' THEN $3 END
+         FROM unnest($1::bigint[], $2::text[]) AS new (wallet_id, standing)
+         WHERE wallets.id = new.wallet_id",
+    )
+    .bind(wallets)
+    .bind(words)
+    .bind(now.0)
+    .execute(&mut **db_tx)
+    .await?;
+    Ok(())
 }
 
 /// How many wallets there are.
@@ -46,6 +69,11 @@ pub(super) fn numbers(ids: &[WalletId]) -> Vec<i64> {
     ids.iter().map(|id| id.0).collect()
 }
 
-fn standing((id, is_closed): (i64, bool)) -> (WalletId, Standing) {
-    (WalletId(id), if is_closed { Standing::Closed } else { Standing::Open })
+fn standing((id, is_closed, is_blocked): (i64, bool, bool)) -> (WalletId, Standing) {
+    let standing = match (is_closed, is_blocked) {
+        (true, _) => Standing::Closed,
+        (false, true) => Standing::Blocked,
+        (false, false) => Standing::Open,
+    };
+    (WalletId(id), standing)
 }

@@ -1,6 +1,7 @@
 //! The envelope of every reply: `{"operation","code","body"?}` or `{"operation","code","reason"}`. Written directly: this is the hot path.
 
 use super::Reply;
+use crate::ledger::TransactionId;
 use crate::ledger::outcome::Replay;
 
 /// The code of every success.
@@ -10,8 +11,19 @@ const OK: u16 = 200;
 pub(super) struct Marks {
     /// The permanent code.
     pub(super) rejection: &'static str,
+    /// The transaction that records it, if one does.
+    pub(super) transaction: Option<TransactionId>,
+    /// Which operation of a batch it was, counted from 0.
+    pub(super) item: Option<usize>,
     /// Whether the refusal was given before.
     pub(super) replay: Replay,
+}
+
+impl Marks {
+    /// Those of a refusal that is on no record.
+    pub(super) const fn of(rejection: &'static str) -> Self {
+        Self { rejection, transaction: None, item: None, replay: Replay::First }
+    }
 }
 
 /// A success with a body: JSON, which goes into the envelope as a string.
@@ -19,6 +31,14 @@ pub(super) fn success(operation: &str, body: &str) -> Reply {
     let mut bytes = open(operation, OK, body.len() + body.len() / 4);
     bytes.extend_from_slice(br#","body":"#);
     write_string(&mut bytes, body);
+    close(bytes, OK)
+}
+
+/// The same inside a body that is a string already: the body goes in as it is.
+pub(super) fn success_within(operation: &str, body: &str) -> Reply {
+    let mut bytes = open(operation, OK, body.len() + 16);
+    bytes.extend_from_slice(br#","body":"#);
+    bytes.extend_from_slice(body.as_bytes());
     close(bytes, OK)
 }
 
@@ -31,9 +51,15 @@ pub(super) fn refusal(operation: &str, status: u16, reason: &str, marks: Option<
     let mut bytes = open(operation, status, reason.len() + 64);
     bytes.extend_from_slice(br#","reason":"#);
     write_string(&mut bytes, reason);
-    if let Some(Marks { rejection, replay }) = marks {
+    if let Some(Marks { rejection, transaction, item, replay }) = marks {
         bytes.extend_from_slice(br#","rejection":"#);
         write_string(&mut bytes, rejection);
+        if let Some(transaction) = transaction {
+            bytes.extend_from_slice(format!(r#","transaction_id":"{transaction}""#).as_bytes());
+        }
+        if let Some(item) = item {
+            bytes.extend_from_slice(format!(r#","item":{item}"#).as_bytes());
+        }
         if replay == Replay::Replayed {
             bytes.extend_from_slice(br#","replayed":true"#);
         }

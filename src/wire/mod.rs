@@ -4,10 +4,13 @@
 //! which bytes are looked at, and which HTTP status a refusal has. It knows no transport, decides nothing and never fails on its own:
 //! whatever comes in becomes an operation or a [`Refusal`].
 
+mod each;
 mod envelope;
 mod native;
 mod request;
 mod transactional_system;
+
+use uuid::Uuid;
 
 use crate::engine::SubmitError;
 use crate::ledger::{
@@ -15,6 +18,8 @@ use crate::ledger::{
 };
 
 use request::{Field, Value};
+
+pub use each::submit_each;
 
 /// Whose words are spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,19 +65,49 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Reads a message. `id` is the name its transaction will have, `body_bytes_max` the largest body that is looked at.
+/// What a message asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// One operation.
+    Operation(Operation),
+    /// Operations that have nothing to do with each other, or why one of them is none; one outcome each.
+    Each(Vec<Result<Operation, Refusal>>),
+}
+
+/// The outcome of one of [`Asked::Each`].
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// It was no operation.
+    Refused(Refusal),
+    /// The engine's answer.
+    Answered(Kind, Result<Outcome, SubmitError>),
+}
+
+/// What bounds a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest body that is looked at, in bytes.
+    pub body_bytes_max: usize,
+    /// The same for a batch.
+    pub batch_body_bytes_max: usize,
+    /// Most operations in a batch.
+    pub batch_operations_max: usize,
+}
+
+/// Reads a message.
 ///
 /// Checked in this order: the operation's word, the content type, the size, the JSON, then the fields: wallets, currency and amount,
 /// the key. A name that comes twice is refused ([`Dialect::Native`]) or its last value stands, as in Go ([`Dialect::TransactionalSystem`]).
-pub fn decode(message: &Message<'_>, id: TransactionId, body_bytes_max: usize) -> Result<Operation, Refusal> {
+pub fn decode(message: &Message<'_>, limits: Limits) -> Result<Asked, Refusal> {
     let kind = match message.dialect {
         Dialect::Native => native::kind(message.operation)?,
         Dialect::TransactionalSystem => transactional_system::kind(message.operation)?,
     };
-    let text = text(message, body_bytes_max)?;
-    let (request, fields) = match message.dialect {
-        Dialect::Native => native::decode(kind, text)?,
-        Dialect::TransactionalSystem => transactional_system::decode(kind, text)?,
+    let bytes_max = if kind == Kind::Batch { limits.batch_body_bytes_max } else { limits.body_bytes_max };
+    let text = text(message, bytes_max)?;
+    let fields = match message.dialect {
+        Dialect::Native => native::fields(text)?,
+        Dialect::TransactionalSystem => transactional_system::fields(kind, text)?,
     };
     let idempotency_key = match fields.get(Field::IdempotencyKey) {
         Some(value) => {
@@ -81,7 +116,19 @@ pub fn decode(message: &Message<'_>, id: TransactionId, body_bytes_max: usize) -
         }
         None => message.idempotency_key.map(IdempotencyKey::new).transpose()?,
     };
-    Ok(Operation { id, idempotency_key, request })
+    let request = match message.dialect {
+        Dialect::Native if kind == Kind::Batch => {
+            return native::batch(&fields, idempotency_key, limits.batch_operations_max);
+        }
+        Dialect::Native => native::request(kind, &fields)?,
+        Dialect::TransactionalSystem => transactional_system::request(kind, &fields)?,
+    };
+    Ok(Asked::Operation(Operation { id: new_id(), idempotency_key, request }))
+}
+
+/// A name for a transaction to be. Later ones are greater, so the items of a batch keep their order.
+pub fn new_id() -> TransactionId {
+    TransactionId(Uuid::now_v7())
 }
 
 /// The reply to an operation that was decided.
@@ -90,6 +137,11 @@ pub fn reply_to(dialect: Dialect, request: &Request, outcome: &Outcome) -> Reply
         Dialect::Native => native::reply_to(outcome),
         Dialect::TransactionalSystem => transactional_system::reply_to(request, outcome),
     }
+}
+
+/// The reply to operations that have nothing to do with each other: the outcome of each, in their order.
+pub fn reply_to_each(parts: &[Part]) -> Reply {
+    native::reply_to_each(parts)
 }
 
 /// The reply to a message that is no operation. `operation` is the word it came with.
@@ -112,19 +164,42 @@ pub fn reply_failure(dialect: Dialect, operation: &str, error: &SubmitError) -> 
     envelope::refusal(operation, status, &error.to_string(), None)
 }
 
-/// The status `/v1` gives a rejection: 404 for what is not there, 409 where a wallet's standing forbids it, 422 where a rule says no.
+/// The status `/v1` gives a rejection: 404 for what is not there, 409 where a state forbids it, 422 where a rule says no.
 pub const fn status_of(rejection: Rejection) -> u16 {
     match rejection {
-        Rejection::WalletUnknown | Rejection::CurrencyUnknown => 404,
-        Rejection::WalletClosed => 409,
+        Rejection::WalletUnknown
+        | Rejection::TransactionUnknown
+        | Rejection::CurrencyUnknown
+        | Rejection::ServiceUnknown => 404,
+        Rejection::WalletClosed
+        | Rejection::WalletBlocked
+        | Rejection::WalletNotEmpty
+        | Rejection::TransactionFinal
+        | Rejection::TransactionWaiting
+        | Rejection::NotExpired
+        | Rejection::ReversalOfReversal
+        | Rejection::NotReversible
+        | Rejection::Cancelled
+        | Rejection::Expired => 409,
         Rejection::IdempotencyKeyInvalid
         | Rejection::AmountInvalid
         | Rejection::AmountNotPositive
         | Rejection::AmountTooLarge
-        | Rejection::SameWallet
+        | Rejection::ExpiresInInvalid
+        | Rejection::LabelsInvalid
+        | Rejection::DescriptionInvalid
+        | Rejection::OrderIdInvalid
+        | Rejection::BatchEmpty
+        | Rejection::BatchTooLarge
+        | Rejection::ItemNotAllowed
         | Rejection::IdempotencyKeyReused
+        | Rejection::SameWallet
+        | Rejection::WaitForFundsInvalid
         | Rejection::TooManyDecimals
+        | Rejection::AmountExceedsUnconfirmed
+        | Rejection::AmountExceedsOriginal
         | Rejection::InsufficientFunds
+        | Rejection::WaitingLineFull
         | Rejection::BalanceTooLarge => 422,
     }
 }

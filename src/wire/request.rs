@@ -25,6 +25,18 @@ pub(super) enum Field {
     Currency,
     Amount,
     IdempotencyKey,
+    TransactionId,
+    Pending,
+    ExpiresIn,
+    WaitForFunds,
+    Final,
+    Labels,
+    Description,
+    ServiceId,
+    OrderId,
+    Atomic,
+    Operations,
+    Operation,
 }
 
 /// A value as it stands in the text.
@@ -32,7 +44,25 @@ pub(super) enum Field {
 pub(super) struct Value<'a>(&'a str);
 
 impl Field {
-    const ALL: [Self; 5] = [Self::WalletId, Self::ToWalletId, Self::Currency, Self::Amount, Self::IdempotencyKey];
+    const ALL: [Self; 17] = [
+        Self::WalletId,
+        Self::ToWalletId,
+        Self::Currency,
+        Self::Amount,
+        Self::IdempotencyKey,
+        Self::TransactionId,
+        Self::Pending,
+        Self::ExpiresIn,
+        Self::WaitForFunds,
+        Self::Final,
+        Self::Labels,
+        Self::Description,
+        Self::ServiceId,
+        Self::OrderId,
+        Self::Atomic,
+        Self::Operations,
+        Self::Operation,
+    ];
 
     /// The name in Purser's own words.
     pub(super) const fn name(self) -> &'static str {
@@ -42,12 +72,28 @@ impl Field {
             Self::Currency => "currency",
             Self::Amount => "amount",
             Self::IdempotencyKey => "idempotency_key",
+            Self::TransactionId => "transaction_id",
+            Self::Pending => "pending",
+            Self::ExpiresIn => "expires_in",
+            Self::WaitForFunds => "wait_for_funds",
+            Self::Final => "final",
+            Self::Labels => "labels",
+            Self::Description => "description",
+            Self::ServiceId => "service_id",
+            Self::OrderId => "order_id",
+            Self::Atomic => "atomic",
+            Self::Operations => "operations",
+            Self::Operation => "operation",
         }
     }
 
     fn parse(name: &str) -> Option<Self> {
+        // 000's word for a currency, and the word of /v1 for an operation in a list.
         if name.eq_ignore_ascii_case("ticker") {
             return Some(Self::Currency);
+        }
+        if name.eq_ignore_ascii_case("kind") {
+            return Some(Self::Operation);
         }
         Self::ALL.into_iter().find(|field| name.eq_ignore_ascii_case(field.name()))
     }
@@ -86,6 +132,15 @@ impl<'a> Value<'a> {
     /// The text itself.
     pub(super) fn text(self) -> &'a str {
         self.0
+    }
+
+    /// What a bool says.
+    pub(super) fn bool(self) -> Option<bool> {
+        match self.0 {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
     }
 
     /// A number that is written as an integer and fits 64 bits.

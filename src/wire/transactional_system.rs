@@ -14,7 +14,7 @@ use super::request::{Field, Fields, Value};
 use super::{
     Amount, CurrencyCode, Kind, Outcome, Refusal, Rejection, Reply, Request, envelope, malformed, unknown_operation,
 };
-use crate::ledger::{Answer, CurrencyBalance, Money, WalletId};
+use crate::ledger::{Answer, CurrencyBalance, Money, Terms, WalletId};
 
 /// The code of every refusal.
 pub(super) const REFUSED: u16 = 400;
@@ -26,27 +26,22 @@ struct GoStruct(&'static str);
 pub(super) fn kind(word: &str) -> Result<Kind, Refusal> {
     match Kind::parse(word) {
         Some(kind @ (Kind::Invoice | Kind::Withdraw | Kind::Balance)) => Ok(kind),
-        Some(Kind::Transfer) | None => Err(unknown_operation(format!("no such operation: {word}"))),
+        _ => Err(unknown_operation(format!("no such operation: {word}"))),
     }
 }
 
-pub(super) fn decode(kind: Kind, text: &str) -> Result<(Request, Fields<'_>), Refusal> {
-    let go_struct = GoStruct(match kind {
-        Kind::Invoice => "InvoiceRequest",
-        Kind::Withdraw => "WithdrawRequest",
-        Kind::Transfer | Kind::Balance => "GetBalanceRequest",
-    });
-    let fields = fields(text, go_struct)?;
-    let wallet = go_struct.wallet_id(&fields)?;
-    let request = match kind {
-        Kind::Invoice => Request::Invoice { wallet, money: go_struct.money(&fields)? },
-        Kind::Withdraw => Request::Withdraw { wallet, money: go_struct.money(&fields)? },
-        Kind::Transfer | Kind::Balance => Request::Balance { wallet },
-    };
-    Ok((request, fields))
+pub(super) fn request(kind: Kind, fields: &Fields<'_>) -> Result<Request, Refusal> {
+    let go_struct = GoStruct::of(kind);
+    let wallet = go_struct.wallet_id(fields)?;
+    Ok(match kind {
+        Kind::Invoice => Request::Invoice { wallet, money: go_struct.money(fields)?, terms: Terms::default() },
+        Kind::Withdraw => Request::Withdraw { wallet, money: go_struct.money(fields)?, terms: Terms::default() },
+        _ => Request::Balance { wallet },
+    })
 }
 
-fn fields(text: &str, go_struct: GoStruct) -> Result<Fields<'_>, Refusal> {
+pub(super) fn fields(kind: Kind, text: &str) -> Result<Fields<'_>, Refusal> {
+    let go_struct = GoStruct::of(kind);
     match Fields::parse(text) {
         Ok(fields) => Ok(fields),
         // To Go, `null` leaves everything as it is: at zero.
@@ -82,6 +77,14 @@ fn syntax_error(text: &str, error: &serde_json::Error) -> String {
 }
 
 impl GoStruct {
+    fn of(kind: Kind) -> Self {
+        Self(match kind {
+            Kind::Invoice => "InvoiceRequest",
+            Kind::Withdraw => "WithdrawRequest",
+            _ => "GetBalanceRequest",
+        })
+    }
+
     fn wallet_id(self, fields: &Fields<'_>) -> Result<WalletId, Refusal> {
         let Some(value) = fields.get(Field::WalletId) else {
             return Ok(WalletId(0));
@@ -121,9 +124,9 @@ impl GoStruct {
 pub(super) fn reply_to(request: &Request, outcome: &Outcome) -> Reply {
     let operation = outcome.kind.as_str();
     match &outcome.result {
-        Ok(Answer::Transaction(_)) => envelope::success_without_body(operation),
         Ok(Answer::Balances(lines)) => envelope::success(operation, &balances(lines)),
-        Err(rejection) => envelope::refusal(operation, REFUSED, &reason(*rejection, request), None),
+        Ok(_) => envelope::success_without_body(operation),
+        Err(refused) => envelope::refusal(operation, REFUSED, &reason(refused.rejection, request), None),
     }
 }
 

@@ -8,13 +8,12 @@ use actix_web::http::header::{ALLOW, ContentType, HeaderValue, RETRY_AFTER};
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::http::error::Unserved;
 use crate::http::extract;
 use crate::http::server::Context;
 use crate::http::submit::{self, Unanswered};
-use crate::ledger::{Kind, TransactionId};
+use crate::ledger::Kind;
 use crate::telemetry::Metrics;
 use crate::wire::{self, Dialect, Message, Reply};
 
@@ -71,8 +70,11 @@ async fn serve(context: &Context, kind: Kind, request: &HttpRequest, payload: Pa
         body: &body,
         idempotency_key: extract::idempotency_key(request.headers())?,
     };
-    let operation = wire::decode(&message, TransactionId(Uuid::now_v7()), bytes_max)?;
-    let asked = operation.request;
+    let limits = context.limits();
+    let wire::Asked::Operation(operation) = wire::decode(&message, limits)? else {
+        unreachable!("this dialect has no batches");
+    };
+    let asked = operation.request.clone();
     let outcome = submit::submit(context, operation).await?;
     Ok(wire::reply_to(DIALECT, &asked, &outcome))
 }
