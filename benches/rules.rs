@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use purser::ledger::books::{State, StoredBalance};
 use purser::ledger::{
-    Answered, Balance, Books, Currencies, Currency, Kind, Operation, Request, Standing, WalletId, rules,
+    Answered, Balance, Books, Currencies, Currency, Kind, Operation, Request, Standing, State, StoredBalance, Terms,
+    Timestamp, WalletId, rules,
 };
 use purser::settings::Settings;
-use purser::wire::{self, Dialect, Message};
+use purser::wire::{self, Asked, Dialect, Limits, Message};
 use rust_decimal::Decimal;
 use support::operations::{money, new_id};
 use support::{FUNDS, Spread, Stream, WALLETS_MANY};
@@ -48,13 +48,13 @@ fn fold(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(100));
     for request in requests() {
         let operations: Vec<Operation> =
-            (0..100).map(|_| Operation { id: new_id(), idempotency_key: None, request }).collect();
+            (0..100).map(|_| Operation { id: new_id(), idempotency_key: None, request: request.clone() }).collect();
         fold_batch(&mut group, BenchmarkId::new(request.kind().as_str(), 100), &operations);
     }
 }
 
 fn fold_batch(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, operations: &[Operation]) {
-    let requests = operations.iter().map(|operation| operation.request);
+    let requests = operations.iter().map(|operation| &operation.request);
     let state = state(requests.flat_map(|request| [Some(request.wallet()), request.to_wallet()]).flatten());
     group.bench_function(id, |bencher| {
         bencher.iter_batched(
@@ -71,7 +71,12 @@ fn fold_batch(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, operati
 
 fn wire(criterion: &mut Criterion) {
     let mut group = group(criterion, "wire");
-    let body_bytes_max = Settings::load(None::<&Path>).expect("the built-in settings are right").broker.body_bytes_max;
+    let settings = Settings::load(None::<&Path>).expect("the built-in settings are right");
+    let limits = Limits {
+        body_bytes_max: settings.broker.body_bytes_max,
+        batch_body_bytes_max: settings.batch.body_bytes_max,
+        batch_operations_max: settings.batch.operations_max,
+    };
     let dialects = [
         ("native", Dialect::Native, r#"{"wallet_id":1,"currency":"USD","amount":12.34}"#),
         ("system 000", Dialect::TransactionalSystem, r#"{"wallet_id":1,"ticker":"USD","amount":12.34}"#),
@@ -84,17 +89,17 @@ fn wire(criterion: &mut Criterion) {
             body: body.as_bytes(),
             idempotency_key: Some("0195f3c2-9f5e-7c3a-8b1e-3d2f4a5b6c7d"),
         };
-        let id = new_id();
         group.bench_function(BenchmarkId::new("decode", name), |bencher| {
-            bencher.iter(|| wire::decode(black_box(&message), id, body_bytes_max).expect("the message is right"));
+            bencher.iter(|| wire::decode(black_box(&message), limits).expect("the message is right"));
         });
-        let operation = wire::decode(&message, id, body_bytes_max).expect("the message is right");
+        let asked = wire::decode(&message, limits).expect("the message is right");
+        let Asked::Operation(operation) = asked else { unreachable!("it is no batch") };
         let outcome = Books::open(state([WalletId(1)]), Answered::default()).apply(&operation);
         group.bench_function(BenchmarkId::new("render", name), |bencher| {
             bencher.iter(|| wire::reply_to(dialect, black_box(&operation.request), black_box(&outcome)));
         });
     }
-    let request = requests()[0];
+    let [request, ..] = requests();
     group.bench_function("fingerprint", |bencher| bencher.iter(|| black_box(&request).fingerprint()));
 }
 
@@ -108,9 +113,9 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, Wal
 fn requests() -> [Request; 4] {
     let (wallet, to_wallet, money) = (WalletId(1), WalletId(2), money(Decimal::new(123, 2)));
     [
-        Request::Invoice { wallet, money },
-        Request::Withdraw { wallet, money },
-        Request::Transfer { wallet, to_wallet, money },
+        Request::Invoice { wallet, money, terms: Terms::default() },
+        Request::Withdraw { wallet, money, terms: Terms::default() },
+        Request::Transfer { wallet, to_wallet, money, terms: Terms::default() },
         Request::Balance { wallet },
     ]
 }
@@ -123,8 +128,14 @@ fn state(wallets: impl IntoIterator<Item = WalletId>) -> State {
     wallets.sort_unstable();
     wallets.dedup();
     let balance = Balance { available: Decimal::from(FUNDS), ..Balance::default() };
-    let balances: Vec<_> = wallets.iter().map(|&wallet| StoredBalance { wallet, currency, balance, seq: 1 }).collect();
-    State::new(Arc::new(currencies), wallets.into_iter().map(|wallet| (wallet, Standing::Open)), balances)
+    let balances: Vec<_> =
+        wallets.iter().map(|&wallet| StoredBalance { wallet, currency, balance, seq: 1, waiting: 0 }).collect();
+    State::new(
+        Timestamp::EPOCH,
+        Arc::new(currencies),
+        wallets.into_iter().map(|wallet| (wallet, Standing::Open)),
+        balances,
+    )
 }
 
 criterion_group!(benches, decide, fold, wire);

@@ -49,10 +49,7 @@ impl App {
         prepare(&store, &settings).await?;
 
         let processor = Processor::start(store.clone(), &settings.engine, Arc::clone(&metrics));
-        let broker = settings
-            .broker
-            .enabled
-            .then(|| Broker::start(&settings, processor.clone(), Arc::clone(&metrics)));
+        let broker = settings.broker.enabled.then(|| Broker::start(&settings, processor.clone(), Arc::clone(&metrics)));
         let (stop_sweeping, stop_asked) = watch::channel(false);
         actix_rt::spawn(expiry::sweep(store.clone(), processor.clone(), settings.expiry.clone(), stop_asked));
         let server = http::serve(

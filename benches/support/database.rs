@@ -89,7 +89,7 @@ pub async fn fund(store: &Store, wallets: i64) -> anyhow::Result<()> {
     let invoices: Vec<Operation> = (1..=wallets).map(operations::funding).collect();
     for batch in invoices.chunks(FUNDING_BATCH) {
         for outcome in posting::post(store, batch, Attempt::First).await? {
-            outcome.result.context("an invoice was refused")?;
+            outcome.result.map_err(|refused| refused.rejection).context("an invoice was refused")?;
         }
     }
     Ok(())

@@ -53,7 +53,7 @@ impl Work {
 async fn post_lane(store: Store, batches: Vec<Vec<Operation>>) -> anyhow::Result<()> {
     for batch in batches {
         for outcome in posting::post(&store, &batch, Attempt::First).await? {
-            outcome.result.context("an operation was refused")?;
+            outcome.result.map_err(|refused| refused.rejection).context("an operation was refused")?;
         }
     }
     Ok(())

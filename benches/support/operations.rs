@@ -1,6 +1,6 @@
 //! Streams of operations as callers would send them: the same seed gives the same wallets.
 
-use purser::ledger::{Amount, CurrencyCode, IdempotencyKey, Money, Operation, Request, TransactionId, WalletId};
+use purser::ledger::{Amount, CurrencyCode, IdempotencyKey, Money, Operation, Request, Terms, TransactionId, WalletId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rust_decimal::Decimal;
@@ -90,14 +90,22 @@ impl Iterator for Stream {
         self.count += 1;
         let key = || IdempotencyKey::new(&format!("{}-{}", self.run, self.count)).expect("it is a key");
         let idempotency_key = self.is_keyed.then(key);
-        let request = Request::Withdraw { wallet: WalletId(self.wallet()), money: money(Decimal::new(123, 2)) };
+        let request = Request::Withdraw {
+            wallet: WalletId(self.wallet()),
+            money: money(Decimal::new(123, 2)),
+            terms: Terms::default(),
+        };
         Some(Operation { id: new_id(), idempotency_key, request })
     }
 }
 
 /// What gives a wallet its first money.
 pub fn funding(wallet: i64) -> Operation {
-    let request = Request::Invoice { wallet: WalletId(wallet), money: money(Decimal::from(super::FUNDS)) };
+    let request = Request::Invoice {
+        wallet: WalletId(wallet),
+        money: money(Decimal::from(super::FUNDS)),
+        terms: Terms::default(),
+    };
     Operation { id: new_id(), idempotency_key: None, request }
 }
 

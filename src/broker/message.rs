@@ -95,7 +95,10 @@ mod tests {
                 properties: &properties,
                 body: body.as_bytes(),
             };
-            let got = match read(envelope, Limits { body_bytes_max: 1000, batch_body_bytes_max: 1000, batch_operations_max: 10 }) {
+            let got = match read(
+                envelope,
+                Limits { body_bytes_max: 1000, batch_body_bytes_max: 1000, batch_operations_max: 10 },
+            ) {
                 Intake::Submit(operation) => {
                     operation.idempotency_key.map_or_else(|| "no key".to_owned(), |key| key.as_str().to_owned())
                 }

@@ -53,11 +53,7 @@ pub struct Broker {
 
 impl Broker {
     /// Starts consuming on the current tokio runtime, and keeps at it: a broker that is away is tried again for ever.
-    pub fn start(
-        settings: &Settings,
-        processor: Processor,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub fn start(settings: &Settings, processor: Processor, metrics: Arc<Metrics>) -> Self {
         let health = Arc::new(AtomicBool::new(false));
         let (stop, stop_asked) = watch::channel(false);
         let (ended, consuming_ended) = watch::channel(false);

@@ -91,10 +91,12 @@ pub(super) fn of(fate: &Fate, dialect: Dialect, routing_key: &str, asker: Asker)
 
 /// One reply for all of them. What has to come again takes the others with it: they have keys, or are parked when they come.
 fn of_each(parts: &[Part], waits: bool) -> (Verdict, Option<Reply>) {
-    let errors = || parts.iter().filter_map(|part| match part {
-        Part::Answered(_, Err(error)) => Some(error),
-        _ => None,
-    });
+    let errors = || {
+        parts.iter().filter_map(|part| match part {
+            Part::Answered(_, Err(error)) => Some(error),
+            _ => None,
+        })
+    };
     if errors().any(|error| matches!(error, SubmitError::ShuttingDown)) {
         return (Verdict::Leave, None);
     }
@@ -136,8 +138,11 @@ mod tests {
             transaction: rejection.is_recorded().then(|| Box::new(record(rejection))),
             ..rejection.into()
         };
-        let outcome = result
-            .map(|result| Outcome { kind: Kind::Balance, result: result.map_err(refused), replay: Replay::First });
+        let outcome = result.map(|result| Outcome {
+            kind: Kind::Balance,
+            result: result.map_err(refused),
+            replay: Replay::First,
+        });
         Fate::Answered(Request::Balance { wallet: WalletId(1) }, outcome)
     }
 

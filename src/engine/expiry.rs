@@ -16,12 +16,7 @@ use crate::settings::{Expiry, ms};
 use crate::store::{Store, expiries};
 
 /// Looks for what is due until it is told to stop.
-pub async fn sweep(
-    store: Store,
-    processor: Processor,
-    settings: Expiry,
-    mut stop: watch::Receiver<bool>,
-) {
+pub async fn sweep(store: Store, processor: Processor, settings: Expiry, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(ms(settings.poll_ms));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let claim = Duration::from_millis(settings.claim_ms);
@@ -51,6 +46,7 @@ pub async fn sweep(
 }
 
 fn operation(due: expiries::Due) -> Operation {
-    let request = Request::Cancel { wallet: due.wallet, original: due.id, cause: Cause::Expired { due: due.expires_at } };
+    let request =
+        Request::Cancel { wallet: due.wallet, original: due.id, cause: Cause::Expired { due: due.expires_at } };
     Operation { id: TransactionId(Uuid::now_v7()), idempotency_key: None, request }
 }

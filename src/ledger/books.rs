@@ -114,8 +114,13 @@ impl Books {
     /// What is to be written.
     pub fn close(mut self) -> Changes {
         let now = self.state.now();
-        let positions: HashMap<_, _> =
-            self.transactions.iter().enumerate().filter(|_| !self.updates.is_empty()).map(|(position, new)| (new.id, position)).collect();
+        let positions: HashMap<_, _> = self
+            .transactions
+            .iter()
+            .enumerate()
+            .filter(|_| !self.updates.is_empty())
+            .map(|(position, new)| (new.id, position))
+            .collect();
         let mut updates = HashMap::new();
         for change in self.updates {
             match positions.get(&change.id) {
@@ -250,9 +255,11 @@ impl Books {
 
     /// Changes a transaction that had status Created. One that left a line makes way for those behind it.
     fn change(&mut self, change: Change) {
-        let left = self.state.known(change.id).map(|known| &known.transaction).filter(|transaction| {
-            transaction.is_waiting() && change.status.is_final()
-        });
+        let left = self
+            .state
+            .known(change.id)
+            .map(|known| &known.transaction)
+            .filter(|transaction| transaction.is_waiting() && change.status.is_final());
         let line = left.and_then(|transaction| Some((transaction.wallet, transaction.money?.currency)));
         self.state.change(&change);
         self.updates.push(change);

@@ -23,9 +23,7 @@ pub use currency::{Currencies, Currency, CurrencyCode};
 pub use details::{Details, Labels, ServiceId};
 pub use entry::Entry;
 pub use money::{Amount, Money};
-pub use operation::{
-    Batch, Cause, Fingerprint, IdempotencyKey, Item, Kind, Mode, Operation, Request, Rest, Terms,
-};
+pub use operation::{Batch, Cause, Fingerprint, IdempotencyKey, Item, Kind, Mode, Operation, Request, Rest, Terms};
 pub use outcome::{Answer, CurrencyBalance, Outcome, Refused, Rejection};
 pub use state::{Known, Limits, State, StoredBalance, Waiting};
 pub use time::{Lifetime, Timestamp};

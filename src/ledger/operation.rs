@@ -476,7 +476,10 @@ mod tests {
     fn a_fingerprint_sees_every_field_and_no_spelling() {
         let wallet = WalletId(1);
         let base = Request::Withdraw { wallet, money: money("1.50", "USD"), terms: Terms::default() };
-        assert_eq!(base.fingerprint(), Request::Withdraw { wallet, money: money("15e-1", "USD"), terms: Terms::default() }.fingerprint());
+        assert_eq!(
+            base.fingerprint(),
+            Request::Withdraw { wallet, money: money("15e-1", "USD"), terms: Terms::default() }.fingerprint()
+        );
         for other in [
             Request::Invoice { wallet, money: money("1.5", "USD"), terms: Terms::default() },
             Request::Withdraw { wallet: WalletId(2), money: money("1.5", "USD"), terms: Terms::default() },
@@ -490,7 +493,12 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_the_same_in_every_version() {
-        let request = Request::Transfer { wallet: WalletId(7), to_wallet: WalletId(8), money: money("12.30", "USD"), terms: Terms::default() };
+        let request = Request::Transfer {
+            wallet: WalletId(7),
+            to_wallet: WalletId(8),
+            money: money("12.30", "USD"),
+            terms: Terms::default(),
+        };
         let text = "transfer wallet=7 to_wallet=8 currency=USD amount=12.3";
         assert_eq!(request.fingerprint().0[..], Sha256::digest(text)[..Fingerprint::BYTES]);
     }

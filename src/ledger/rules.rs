@@ -10,8 +10,8 @@ use rust_decimal::Decimal;
 use super::balance::Misfit;
 use super::state::{Known, State};
 use super::{
-    Amount, Cause, CurrencyBalance, CurrencyCode, Delta, Details, Kind, Lifetime, Mode, Money, Rejection, Request, Rest,
-    Standing, Status, Terms, Timestamp, Transaction, TransactionId, WalletId,
+    Amount, Cause, CurrencyBalance, CurrencyCode, Delta, Details, Kind, Lifetime, Mode, Money, Rejection, Request,
+    Rest, Standing, Status, Terms, Timestamp, Transaction, TransactionId, WalletId,
 };
 
 /// What an allowed operation does.

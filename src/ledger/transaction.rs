@@ -148,7 +148,9 @@ impl Transaction {
     /// As it was when its operation was first answered: what waits then may have been finished since.
     pub fn when_created(mut self, lifetime: Option<Lifetime>) -> Self {
         let created_at = self.created_at;
-        if let Some(more) = self.more.as_deref_mut().filter(|more| more.confirmed.is_some() || more.waiting_number.is_some()) {
+        if let Some(more) =
+            self.more.as_deref_mut().filter(|more| more.confirmed.is_some() || more.waiting_number.is_some())
+        {
             more.confirmed = more.confirmed.map(|_| Decimal::ZERO);
             more.expires_at = lifetime.map(|lifetime| created_at + lifetime);
             more.finished_at = None;

@@ -136,7 +136,11 @@ pub async fn save_updates(db_tx: &mut DbTx, changes: &Changes, now: Timestamp) -
     .execute(&mut **db_tx)
     .await?;
     // Money that moved for a transaction that did not change would be false books; nothing of this batch is committed.
-    assert_eq!(saved.rows_affected(), changes.updates.len() as u64, "what had status Created still has it under its wallet's lock");
+    assert_eq!(
+        saved.rows_affected(),
+        changes.updates.len() as u64,
+        "what had status Created still has it under its wallet's lock"
+    );
     Ok(())
 }
 

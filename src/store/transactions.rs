@@ -44,11 +44,11 @@ pub async fn find_by_keys(db_tx: &mut DbTx, batch: &[Operation]) -> Result<Vec<T
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<Stored> = sqlx::query_as(
-        select!("
+    let rows: Vec<Stored> = sqlx::query_as(select!(
+        "
          FROM unnest($1::bigint[], $2::text[]) AS asked (asked_wallet_id, asked_key)
-         JOIN transactions ON wallet_id = asked_wallet_id AND idempotency_key = asked_key"),
-    )
+         JOIN transactions ON wallet_id = asked_wallet_id AND idempotency_key = asked_key"
+    ))
     .bind(wallets)
     .bind(keys)
     .fetch_all(&mut **db_tx)
@@ -58,11 +58,11 @@ pub async fn find_by_keys(db_tx: &mut DbTx, batch: &[Operation]) -> Result<Vec<T
 
 /// The transactions of these ids.
 pub async fn find_by_ids(db_tx: &mut DbTx, ids: &[TransactionId]) -> Result<Vec<Transaction>, StoreError> {
-    let rows: Vec<Stored> = sqlx::query_as(
-        select!("
+    let rows: Vec<Stored> = sqlx::query_as(select!(
+        "
          FROM transactions
-         WHERE id = ANY($1)"),
-    )
+         WHERE id = ANY($1)"
+    ))
     .bind(uuids(ids))
     .fetch_all(&mut **db_tx)
     .await?;
@@ -71,12 +71,12 @@ pub async fn find_by_ids(db_tx: &mut DbTx, ids: &[TransactionId]) -> Result<Vec<
 
 /// The items of atomic batches, in their order.
 pub async fn list_items(db_tx: &mut DbTx, batches: &[TransactionId]) -> Result<Vec<Transaction>, StoreError> {
-    let rows: Vec<Stored> = sqlx::query_as(
-        select!("
+    let rows: Vec<Stored> = sqlx::query_as(select!(
+        "
          FROM transactions
          WHERE batch_id = ANY($1)
-         ORDER BY id"),
-    )
+         ORDER BY id"
+    ))
     .bind(uuids(batches))
     .fetch_all(&mut **db_tx)
     .await?;
@@ -98,16 +98,16 @@ pub async fn list_wallets(db_tx: &mut DbTx, ids: &[TransactionId]) -> Result<Vec
 
 /// The transactions of these ids, with how much of each was reversed. After the lock.
 pub async fn list_known(db_tx: &mut DbTx, ids: &[TransactionId]) -> Result<Vec<Known>, StoreError> {
-    let rows: Vec<(Stored, Reversed)> = sqlx::query(
-        select!(",
+    let rows: Vec<(Stored, Reversed)> = sqlx::query(select!(
+        ",
              (SELECT sum(reversals.amount)
               FROM transactions AS reversals
               WHERE reversals.original_id = transactions.id
                   AND reversals.kind = 'reverse'
                   AND reversals.status = 'Success') AS reversed
          FROM transactions
-         WHERE id = ANY($1)"),
-    )
+         WHERE id = ANY($1)"
+    ))
     .bind(uuids(ids))
     .try_map(|row: PgRow| Ok((Stored::from_row(&row)?, Reversed(row.try_get("reversed")?))))
     .fetch_all(&mut **db_tx)
@@ -182,9 +182,10 @@ impl<'r> FromRow<'r, PgRow> for Stored {
 fn more(row: &PgRow) -> sqlx::Result<More> {
     let moment = |column| row.try_get::<Option<OffsetDateTime>, _>(column).map(|moment| moment.map(Timestamp));
     let original = match row.try_get::<Option<Uuid>, _>("original_id")? {
-        Some(id) => {
-            Some(Original { id: TransactionId(id), status: status(row.try_get("original_status")?, "original_status")? })
-        }
+        Some(id) => Some(Original {
+            id: TransactionId(id),
+            status: status(row.try_get("original_status")?, "original_status")?,
+        }),
         None => None,
     };
     let failed_item = row.try_get::<Option<i32>, _>("failed_item")?;

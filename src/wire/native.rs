@@ -14,8 +14,8 @@ use super::{
 };
 use crate::ledger::outcome::Replay;
 use crate::ledger::{
-    Answer, Batch, Cause, CurrencyBalance, Details, Item, Labels, Lifetime, Mode, Money, Refused, Rest, ServiceId, Terms,
-    Transaction, TransactionId, WalletId,
+    Answer, Batch, Cause, CurrencyBalance, Details, Item, Labels, Lifetime, Mode, Money, Refused, Rest, ServiceId,
+    Terms, Transaction, TransactionId, WalletId,
 };
 
 /// The operation of that word. What a wallet may do is an administrator's to say, over HTTP.
@@ -72,17 +72,13 @@ pub(super) fn about(
 }
 
 /// A batch: its items stand together, or each for itself.
-pub(super) fn batch(
-    fields: &Fields<'_>,
-    key: Option<IdempotencyKey>,
-    operations_max: usize,
-) -> Result<Asked, Refusal> {
+pub(super) fn batch(fields: &Fields<'_>, key: Option<IdempotencyKey>, operations_max: usize) -> Result<Asked, Refusal> {
     let list = fields.get(Field::Operations).ok_or_else(|| missing(Field::Operations))?;
     if list.kind() != "array" {
         return Err(wrong_type(Field::Operations, "an array", list));
     }
-    let items: Vec<&RawValue> =
-        serde_json::from_str(list.text()).map_err(|error| malformed(format!("operations is no JSON array: {error}")))?;
+    let items: Vec<&RawValue> = serde_json::from_str(list.text())
+        .map_err(|error| malformed(format!("operations is no JSON array: {error}")))?;
     if items.is_empty() {
         return Err(Rejection::BatchEmpty.into());
     }
@@ -92,10 +88,8 @@ pub(super) fn batch(
     }
     if bool(fields, Field::Atomic)?.unwrap_or(false) {
         let item = |(position, text): (usize, &&RawValue)| {
-            item(text.get()).map_err(|refusal| Refusal {
-                reason: format!("operation {position}: {}", refusal.reason),
-                ..refusal
-            })
+            item(text.get())
+                .map_err(|refusal| Refusal { reason: format!("operation {position}: {}", refusal.reason), ..refusal })
         };
         let items = items.iter().enumerate().map(item).collect::<Result<Vec<_>, _>>()?;
         let request = Request::Batch(Batch::new(items)?);

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ledger::outcome::Replay;
-use crate::ledger::{Answer, Balance, CurrencyBalance, Money, Status, Transaction, WalletId};
+use crate::ledger::{
+    Answer, Balance, CurrencyBalance, Money, Refused, Status, Terms, Timestamp, Transaction, WalletId,
+};
 
 const BODY_BYTES_MAX: usize = 65536;
 
@@ -14,8 +16,15 @@ fn message<'a>(dialect: Dialect, operation: &'a str, body: &'a [u8]) -> Message<
     Message { dialect, operation, content_type: Some("application/json"), body, idempotency_key: None }
 }
 
+fn limits(body_bytes_max: usize) -> Limits {
+    Limits { body_bytes_max, batch_body_bytes_max: 10 * body_bytes_max.min(1_000_000), batch_operations_max: 10 }
+}
+
 fn try_decode(message: &Message<'_>) -> Result<Operation, Refusal> {
-    decode(message, TransactionId(Uuid::nil()), BODY_BYTES_MAX)
+    match decode(message, limits(BODY_BYTES_MAX))? {
+        Asked::Operation(operation) => Ok(operation),
+        Asked::Each(each) => panic!("{} operations", each.len()),
+    }
 }
 
 /// What a message is understood as: the operation in a canonical line, or the status and code of the refusal.
@@ -142,7 +151,10 @@ fn deep_nesting_costs_no_stack() {
         let depth = 1_000_000;
         let body = format!(r#"{{"wallet_id":1,"note":{}1{}}}"#, open.repeat(depth), close.repeat(depth));
         let message = message(Dialect::Native, "balance", body.as_bytes());
-        decode(&message, TransactionId(Uuid::nil()), usize::MAX).map(|operation| operation.request)
+        decode(&message, limits(usize::MAX)).map(|asked| match asked {
+            Asked::Operation(operation) => operation.request,
+            Asked::Each(each) => panic!("{} operations", each.len()),
+        })
     };
     assert_eq!(deep("[", "]"), Ok(Request::Balance { wallet: WalletId(1) }));
     assert_eq!(deep(r#"{"a":"#, "}"), Ok(Request::Balance { wallet: WalletId(1) }));
@@ -229,7 +241,7 @@ fn money(amount: &str) -> Money {
 }
 
 fn outcome(request: &Request, result: Result<Answer, Rejection>, replay: Replay) -> Outcome {
-    Outcome { kind: request.kind(), result, replay }
+    Outcome { kind: request.kind(), result: result.map_err(Refused::from), replay }
 }
 
 fn done(request: &Request) -> Answer {
@@ -238,10 +250,12 @@ fn done(request: &Request) -> Answer {
         kind: request.kind(),
         wallet: request.wallet(),
         to_wallet: request.to_wallet(),
-        money: request.money().unwrap(),
+        money: request.money(),
         status: Status::Success,
         rejection: None,
         key: None,
+        created_at: Timestamp::EPOCH,
+        more: None,
     })
 }
 
@@ -251,7 +265,7 @@ fn line(code: &str, available: Decimal, held: Decimal, incoming: Decimal) -> Cur
 
 #[test]
 fn native_replies_carry_a_body_as_a_string() {
-    let request = Request::Invoice { wallet: WalletId(1), money: money("5") };
+    let request = Request::Invoice { wallet: WalletId(1), money: money("5"), terms: Terms::default() };
     let reply = |result, replay| reply_to(Dialect::Native, &request, &outcome(&request, result, replay));
     assert_eq!(
         text(&reply(Ok(done(&request)), Replay::First)),
@@ -275,7 +289,7 @@ fn native_replies_carry_a_body_as_a_string() {
 
 #[test]
 fn native_refusals_carry_status_reason_and_permanent_code() {
-    let request = Request::Withdraw { wallet: WalletId(1), money: money("5") };
+    let request = Request::Withdraw { wallet: WalletId(1), money: money("5"), terms: Terms::default() };
     for rejection in Rejection::ALL {
         let reply = reply_to(Dialect::Native, &request, &outcome(&request, Err(rejection), Replay::First));
         let fields = fields(&reply);
@@ -298,36 +312,36 @@ fn native_refusals_carry_status_reason_and_permanent_code() {
 
 #[test]
 fn system_000s_replies_are_as_documented() {
-    let check = |request: Request, result, expected: &str| {
-        let outcome = outcome(&request, result, Replay::First);
-        assert_eq!(text(&reply_to(Dialect::TransactionalSystem, &request, &outcome)), expected);
+    let check = |request: &Request, result, expected: &str| {
+        let outcome = outcome(request, result, Replay::First);
+        assert_eq!(text(&reply_to(Dialect::TransactionalSystem, request, &outcome)), expected);
     };
-    let invoice = Request::Invoice { wallet: WalletId(1), money: money("5") };
-    let withdraw = Request::Withdraw { wallet: WalletId(7), money: money("50") };
+    let invoice = Request::Invoice { wallet: WalletId(1), money: money("5"), terms: Terms::default() };
+    let withdraw = Request::Withdraw { wallet: WalletId(7), money: money("50"), terms: Terms::default() };
     let balance = Request::Balance { wallet: WalletId(1) };
-    check(invoice, Ok(done(&invoice)), r#"{"operation":"invoice","code":200}"#);
-    check(withdraw, Ok(done(&withdraw)), r#"{"operation":"withdraw","code":200}"#);
-    check(balance, Ok(Answer::Balances(vec![])), r#"{"operation":"balance","code":200,"body":"{}"}"#);
+    check(&invoice, Ok(done(&invoice)), r#"{"operation":"invoice","code":200}"#);
+    check(&withdraw, Ok(done(&withdraw)), r#"{"operation":"withdraw","code":200}"#);
+    check(&balance, Ok(Answer::Balances(vec![])), r#"{"operation":"balance","code":200,"body":"{}"}"#);
     let lines = vec![
         line("EUR", Decimal::ZERO, Decimal::ZERO, Decimal::ZERO),
         line("USD", Decimal::new(1050, 2), Decimal::new(100, 2), Decimal::new(25, 2)),
     ];
     check(
-        balance,
+        &balance,
         Ok(Answer::Balances(lines)),
         r#"{"operation":"balance","code":200,"body":"{\"actual_balance\":{\"EUR\":0,\"USD\":10.5},\"frozen_balance\":{\"USD\":1.25}}"}"#,
     );
-    let refused = |request, rejection, reason: &str| {
+    let refused = |request: &Request, rejection, reason: &str| {
         let operation = Request::kind(&request).as_str();
         check(request, Err(rejection), &format!(r#"{{"operation":"{operation}","code":400,"reason":"{reason}"}}"#));
     };
-    refused(withdraw, Rejection::WalletUnknown, "the requested wallet with id = 7, doesn't exist");
-    refused(balance, Rejection::WalletUnknown, "the requested wallet with id = 1, doesn't exist");
-    refused(withdraw, Rejection::CurrencyUnknown, "the requested ticker with name = USD, doesn't exist");
+    refused(&withdraw, Rejection::WalletUnknown, "the requested wallet with id = 7, doesn't exist");
+    refused(&balance, Rejection::WalletUnknown, "the requested wallet with id = 1, doesn't exist");
+    refused(&withdraw, Rejection::CurrencyUnknown, "the requested ticker with name = USD, doesn't exist");
     let too_little = "there are not enough USD's on the wallet with id = 7 to be debited";
-    refused(withdraw, Rejection::InsufficientFunds, too_little);
-    refused(invoice, Rejection::TooManyDecimals, "the amount has more decimals than its currency allows");
-    refused(invoice, Rejection::IdempotencyKeyReused, "the idempotency key was used for another request");
+    refused(&withdraw, Rejection::InsufficientFunds, too_little);
+    refused(&invoice, Rejection::TooManyDecimals, "the amount has more decimals than its currency allows");
+    refused(&invoice, Rejection::IdempotencyKeyReused, "the idempotency key was used for another request");
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use purser::ledger::books::{State, StoredBalance};
 use purser::ledger::{
-    Amount, Answered, Balance, Books, Currencies, Currency, CurrencyCode, Entry, Operation, Outcome, Standing,
-    Transaction, WalletId,
+    Amount, Answered, Balance, Books, Currencies, Currency, CurrencyCode, Entry, Operation, Outcome, Standing, State,
+    StoredBalance, Timestamp, Transaction, WalletId,
 };
 
 use crate::operations::currency;
@@ -48,7 +47,7 @@ impl History {
                 ["has", amount, code] => {
                     let available = Amount::parse(amount).expect("the test gives a good amount").value();
                     let balance = Balance { available, ..Balance::default() };
-                    let stored = StoredBalance { wallet, currency: currency(code), balance, seq: 0 };
+                    let stored = StoredBalance { wallet, currency: currency(code), balance, seq: 0, waiting: 0 };
                     history.balances.insert((wallet, currency(code)), stored);
                 }
                 _ => panic!("not understood: {words:?}"),
@@ -96,7 +95,8 @@ impl History {
         let wallets: Vec<_> = touched.iter().filter_map(|id| Some((*id, *self.wallets.get(id)?))).collect();
         let balances: Vec<_> =
             self.balances.values().filter(|stored| touched.contains(&stored.wallet)).copied().collect();
-        let mut books = Books::open(State::new(Arc::clone(&self.currencies), wallets, balances), answered);
+        let mut books =
+            Books::open(State::new(Timestamp::EPOCH, Arc::clone(&self.currencies), wallets, balances), answered);
         let outcomes = batch.iter().map(|operation| books.apply(operation)).collect();
         let changes = books.close();
 

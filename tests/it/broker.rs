@@ -199,8 +199,7 @@ impl BrokerOnly {
             actix::System::new().block_on(async move {
                 let store = Store::new(&settings.database).expect("the address is right");
                 let processor = Processor::start(store, &settings.engine, Arc::clone(&shared));
-                let dialect = &settings.dialects.transactional_system;
-                let broker = Broker::start(&settings.broker, dialect, processor.clone(), shared);
+                let broker = Broker::start(&settings, processor.clone(), shared);
                 stopped.await.ok();
                 broker.stop_consuming().await;
                 assert_eq!(processor.drain(PATIENCE).await, 0);

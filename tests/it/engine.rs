@@ -126,7 +126,7 @@ async fn a_balance_sees_everything_that_was_accepted_before_it_and_nothing_after
     let read =
         join_all(submissions).await.into_iter().filter_map(|submitted| match submitted.unwrap().result.unwrap() {
             Answer::Balances(lines) => Some(lines[0].balance.available.to_string()),
-            Answer::Transaction(_) => None,
+            _ => None,
         });
     assert_eq!(read.collect::<Vec<_>>(), (1..=50).map(|n| n.to_string()).collect::<Vec<_>>());
 }

@@ -1,6 +1,6 @@
 //! Operations, written as a sentence.
 
-use purser::ledger::{Amount, CurrencyCode, IdempotencyKey, Money, Operation, Request, TransactionId, WalletId};
+use purser::ledger::{Amount, CurrencyCode, IdempotencyKey, Money, Operation, Request, Terms, TransactionId, WalletId};
 
 /// A currency code that may or may not exist.
 pub fn currency(code: &str) -> CurrencyCode {
@@ -17,14 +17,15 @@ pub fn operation(sentence: &str) -> Operation {
     };
     let (request, key) = match words[..] {
         ["invoice", a, amount, code, ref rest @ ..] => {
-            (Request::Invoice { wallet: id(a), money: money(amount, code) }, rest)
+            (Request::Invoice { wallet: id(a), money: money(amount, code), terms: Terms::default() }, rest)
         }
         ["withdraw", a, amount, code, ref rest @ ..] => {
-            (Request::Withdraw { wallet: id(a), money: money(amount, code) }, rest)
+            (Request::Withdraw { wallet: id(a), money: money(amount, code), terms: Terms::default() }, rest)
         }
-        ["transfer", a, b, amount, code, ref rest @ ..] => {
-            (Request::Transfer { wallet: id(a), to_wallet: id(b), money: money(amount, code) }, rest)
-        }
+        ["transfer", a, b, amount, code, ref rest @ ..] => (
+            Request::Transfer { wallet: id(a), to_wallet: id(b), money: money(amount, code), terms: Terms::default() },
+            rest,
+        ),
         ["balance", a, ref rest @ ..] => (Request::Balance { wallet: id(a) }, rest),
         _ => panic!("not an operation: {sentence}"),
     };
