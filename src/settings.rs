@@ -20,6 +20,8 @@ pub const DEFAULTS: &str = include_str!("../config/purser.toml");
 const POSTGRES_TIMEOUT_MS_MAX: u64 = 2_147_483_647;
 /// More than this would make reading a line the slowest part of a credit.
 const WAITING_MAX_MAX: u64 = 100_000;
+/// The most a page of a list may hold: all of it is in memory at once.
+const PAGE_ITEMS_MAX: u64 = 10_000;
 /// AMQP allows 255 bytes; a queue's number is appended.
 const BROKER_NAME_BYTES_MAX: usize = 240;
 
@@ -56,6 +58,8 @@ pub struct Database {
     pub acquire_timeout_ms: u64,
     pub statement_timeout_ms: u64,
     pub lock_timeout_ms: u64,
+    pub read_timeout_ms: u64,
+    pub report_timeout_ms: u64,
     pub migrate_on_start: bool,
 }
 
@@ -120,6 +124,7 @@ pub struct Http {
     pub body_bytes_max: usize,
     pub head_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub page_items_max: u32,
 }
 
 /// See `config/purser.toml`.
@@ -186,6 +191,8 @@ impl Settings {
             ("database.acquire_timeout_ms", at_least_one(database.acquire_timeout_ms)),
             ("database.statement_timeout_ms", at_most(database.statement_timeout_ms, POSTGRES_TIMEOUT_MS_MAX)),
             ("database.lock_timeout_ms", at_most(database.lock_timeout_ms, POSTGRES_TIMEOUT_MS_MAX)),
+            ("database.read_timeout_ms", at_most(database.read_timeout_ms, POSTGRES_TIMEOUT_MS_MAX)),
+            ("database.report_timeout_ms", at_most(database.report_timeout_ms, POSTGRES_TIMEOUT_MS_MAX)),
             ("broker.url", address_problem(&broker.url, "amqp", "amqp://USER:PASSWORD@HOST:5672/%2f")),
             ("broker.operations_exchange", name_problem(&broker.operations_exchange)),
             ("broker.operations_queue", name_problem(&broker.operations_queue)),
@@ -209,6 +216,8 @@ impl Settings {
             ("http.body_bytes_max", at_least_one(http.body_bytes_max)),
             ("http.head_timeout_ms", at_least_one(http.head_timeout_ms)),
             ("http.request_timeout_ms", at_least_one(http.request_timeout_ms)),
+            ("http.page_items_max", at_least_one(http.page_items_max)),
+            ("http.page_items_max", at_most(http.page_items_max.into(), PAGE_ITEMS_MAX)),
             ("dialects.transactional_system.exchange", name_problem(&older.exchange)),
         ];
         problems.into_iter().find_map(|(key, problem)| Some((key, problem?)))

@@ -10,6 +10,7 @@ mod conversation;
 mod database;
 mod failure;
 pub mod load;
+mod openapi;
 mod output;
 mod scenario;
 mod seed;
@@ -72,6 +73,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Show the settings in force, with secrets hidden
     Config(config::Arguments),
+    /// Print the document of the HTTP interface: OpenAPI 3.1, as /openapi.json serves it
+    Openapi,
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
 }
@@ -112,6 +115,7 @@ fn run(command: Command, layers: impl Fn() -> anyhow::Result<Layers>) -> anyhow:
         Command::Bench(arguments) => block_on(bench::run(&settings()?, arguments)),
         Command::Verify(arguments) => block_on(verify::run(&settings()?, &arguments)),
         Command::Config(arguments) => config::run(layers, &arguments),
+        Command::Openapi => openapi::run(),
         Command::Completions(CompletionsArguments { shell }) => {
             // Into memory first: the generator would panic on a reader that has gone.
             let mut script = Vec::new();

@@ -1,11 +1,24 @@
-//! What HTTP itself refuses, before or instead of an operation's outcome.
+//! What HTTP itself refuses, before or instead of an operation's outcome, and how `/v1` says any refusal.
 //!
-//! Purser's own routes say it as problem+json (RFC 9457) with a permanent `code`; a dialect says the same in its own words.
+//! Purser's own routes say it as problem+json (RFC 9457) with a permanent `code`; a dialect says the same in its own words. `docs/errors.md`
+//! lists every code.
 
-use actix_web::HttpResponse;
+use std::borrow::Cow;
+use std::fmt;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::engine::SubmitError;
+use crate::ledger::Rejection;
+use crate::store::{StoreError, Trouble};
+use crate::wire::Refusal;
+
+/// A problem's media type.
+pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why a request was not served. Nothing was applied, but for [`Unserved::TimedOut`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,32 +103,215 @@ impl Unserved {
     }
 }
 
-/// The body of a problem.
-#[derive(Debug, Serialize)]
-struct Problem {
-    title: &'static str,
-    status: u16,
+/// What only `/v1` refuses: its parameters, its bodies, and what administering asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A query parameter that this route does not have.
+    ParameterUnknown,
+    /// A parameter of the path or the query that cannot be read, or is given twice.
+    ParameterInvalid,
+    /// A cursor that this route did not give out, or gave out for other filters.
+    CursorInvalid,
+    /// The body is JSON, but not what this route takes.
+    BodyInvalid,
+    /// Labels that are too many, too long or empty.
+    LabelsInvalid,
+    /// There is no transaction of that id.
+    TransactionUnknown,
+    /// There is no service of that id.
+    ServiceUnknown,
+    /// A wallet of that id exists.
+    WalletExists,
+    /// Another wallet has that external id.
+    ExternalIdTaken,
+    /// A currency of that code exists.
+    CurrencyExists,
+    /// Another currency has that number.
+    CurrencyNumberTaken,
+    /// The currency's scale is being changed by someone else.
+    CurrencyBusy,
+    /// Amounts or balances use more decimals than the scale that was asked for.
+    ScaleInUse,
+    /// Another service has that name.
+    ServiceNameTaken,
+    /// Transactions name the service.
+    ServiceInUse,
+    /// The database took longer than a read may.
+    ReadTimedOut,
+    /// A failure that nobody outside can do anything about; the log has it.
+    Internal,
+}
+
+impl Fault {
+    /// The response's status.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::ParameterUnknown
+            | Self::ParameterInvalid
+            | Self::CursorInvalid
+            | Self::BodyInvalid
+            | Self::LabelsInvalid => StatusCode::BAD_REQUEST,
+            Self::TransactionUnknown | Self::ServiceUnknown => StatusCode::NOT_FOUND,
+            Self::WalletExists
+            | Self::ExternalIdTaken
+            | Self::CurrencyExists
+            | Self::CurrencyNumberTaken
+            | Self::CurrencyBusy
+            | Self::ScaleInUse
+            | Self::ServiceNameTaken
+            | Self::ServiceInUse => StatusCode::CONFLICT,
+            Self::ReadTimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// For programs, permanent.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ParameterUnknown => "parameter_unknown",
+            Self::ParameterInvalid => "parameter_invalid",
+            Self::CursorInvalid => "cursor_invalid",
+            Self::BodyInvalid => "body_invalid",
+            Self::LabelsInvalid => "labels_invalid",
+            Self::TransactionUnknown => "transaction_unknown",
+            Self::ServiceUnknown => "service_unknown",
+            Self::WalletExists => "wallet_exists",
+            Self::ExternalIdTaken => "external_id_taken",
+            Self::CurrencyExists => "currency_exists",
+            Self::CurrencyNumberTaken => "currency_number_taken",
+            Self::CurrencyBusy => "currency_busy",
+            Self::ScaleInUse => "scale_in_use",
+            Self::ServiceNameTaken => "service_name_taken",
+            Self::ServiceInUse => "service_in_use",
+            Self::ReadTimedOut => "read_timed_out",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// With what is to be said about this one case.
+    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(self.status(), self.code(), detail)
+    }
+}
+
+/// A refusal as `/v1` gives it. The `Err` of every handler.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
     code: &'static str,
-    detail: &'static str,
+    detail: Cow<'static, str>,
+    retry_after_seconds: Option<u32>,
+    allow: Option<Cow<'static, str>>,
+}
+
+/// A refusal: RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({
+    "title": "Not Found", "status": 404, "code": "wallet_unknown", "detail": "the wallet does not exist"
+}))]
+pub struct ProblemBody<'a> {
+    /// What the status is called.
+    title: &'static str,
+    /// The response's status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// For programs: permanent, see `docs/errors.md`.
+    #[schema(pattern = "^[a-z][a-z0-9_]*$")]
+    code: &'static str,
+    /// For people.
+    detail: &'a str,
+}
+
+impl Problem {
+    /// Any refusal.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, detail: detail.into(), retry_after_seconds: None, allow: None }
+    }
+
+    /// The permanent code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let body = ProblemBody { title, status: self.status.as_u16(), code: self.code, detail: &self.detail };
+        let mut response = HttpResponse::build(self.status).json(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(allow) = self.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
+            headers.insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+impl From<Unserved> for Problem {
+    fn from(unserved: Unserved) -> Self {
+        let retry_after_seconds = unserved.retry_after_seconds();
+        Self { retry_after_seconds, ..Self::new(unserved.status(), unserved.code(), unserved.reason()) }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self::new(status, refusal.code, refusal.reason)
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        Refusal::from(rejection).into()
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        if error.is_transient() {
+            return Unserved::DatabaseAway.into();
+        }
+        // The engine has logged it.
+        Fault::Internal.because(error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error.trouble() {
+            Trouble::Away => Unserved::DatabaseAway.into(),
+            Trouble::Conflict | Trouble::Locked => {
+                Fault::ReadTimedOut.because("the database took too long; ask for less at once, or again later")
+            }
+            Trouble::Refused => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the database refused a statement of /v1");
+                Fault::Internal.because("the server failed; its log says why")
+            }
+        }
+    }
 }
 
 /// Nothing is served at this path.
 pub async fn route_unknown() -> HttpResponse {
-    problem(Unserved::RouteUnknown)
+    Problem::from(Unserved::RouteUnknown).error_response()
 }
 
 /// The path is right, the method is not; `allowed` are the methods that are.
-pub fn method_not_allowed(allowed: &'static str) -> HttpResponse {
-    let mut response = problem(Unserved::MethodNotAllowed);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-    response
-}
-
-fn problem(unserved: Unserved) -> HttpResponse {
-    let status = unserved.status();
-    let title = status.canonical_reason().unwrap_or("Error");
-    let problem = Problem { title, status: status.as_u16(), code: unserved.code(), detail: unserved.reason() };
-    let mut response = HttpResponse::build(status).json(problem);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
+pub fn method_not_allowed(allowed: impl Into<Cow<'static, str>>) -> HttpResponse {
+    Problem { allow: Some(allowed.into()), ..Unserved::MethodNotAllowed.into() }.error_response()
 }

@@ -10,13 +10,16 @@ use actix_web::web::Data;
 
 use super::dialects;
 use super::server::{Context, State};
+use super::v1;
 use crate::telemetry::metrics::seconds;
 
-/// Every path that is served, with the method it is for. What is not here is counted as `other`.
-pub(super) const ROUTES: [(&str, &str); 6] = [
+/// Every path that is served, with the method it is for; those of `/v1` come from its own table. What is in neither is counted as `other`.
+const ROUTES: [(&str, &str); 8] = [
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),
+    ("/openapi.json", "GET"),
+    ("/docs/{file:.*}", "GET"),
     ("/invoice", "POST"),
     ("/withdraw", "POST"),
     ("/balance", "POST"),
@@ -49,7 +52,8 @@ pub fn start_at_zero(state: &State) {
     let metrics = &state.metrics;
     let is_dialect_on = state.settings.dialects.transactional_system.enabled;
     let is_served = |route: &str| is_dialect_on || !dialects::transactional_system::is_path(route);
-    for (route, method) in ROUTES.into_iter().filter(|(route, _)| is_served(route)) {
+    let of_v1 = v1::endpoints().map(|endpoint| (endpoint.path, endpoint.method));
+    for (route, method) in ROUTES.into_iter().filter(|(route, _)| is_served(route)).chain(of_v1) {
         for status in STATUSES_FROM_ZERO {
             metrics.http_requests.with_label_values(&[route, method, status]);
         }
@@ -61,7 +65,8 @@ pub fn start_at_zero(state: &State) {
 }
 
 fn route_label(pattern: Option<&str>) -> &'static str {
-    ROUTES.into_iter().map(|(route, _)| route).find(|route| pattern == Some(*route)).unwrap_or(OTHER)
+    let of_v1 = v1::endpoints().map(|endpoint| endpoint.path);
+    ROUTES.into_iter().map(|(route, _)| route).chain(of_v1).find(|route| pattern == Some(*route)).unwrap_or(OTHER)
 }
 
 fn method_label(method: &Method) -> &'static str {
@@ -76,6 +81,8 @@ mod tests {
     fn nobody_can_make_a_new_label() {
         assert_eq!(route_label(Some("/invoice")), "/invoice");
         assert_eq!(route_label(Some("/invoice/1")), OTHER);
+        assert_eq!(route_label(Some("/v1/transactions/{id}")), "/v1/transactions/{id}");
+        assert_eq!(route_label(Some("/v1/transactions/1")), OTHER);
         assert_eq!(route_label(None), OTHER);
         assert_eq!(method_label(&Method::POST), "POST");
         assert_eq!(method_label(&Method::from_bytes(b"BREW").unwrap()), OTHER);

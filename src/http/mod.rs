@@ -10,6 +10,7 @@ mod measure;
 mod ops;
 mod server;
 mod submit;
+pub mod v1;
 
 pub use server::{State, serve};
 

@@ -12,7 +12,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 
 use super::submit::Gate;
-use super::{dialects, error, measure, ops};
+use super::{dialects, error, measure, ops, v1};
 use crate::engine::Processor;
 use crate::settings::{Settings, ms};
 use crate::store::Store;
@@ -33,7 +33,7 @@ const CONNECTIONS_PER_WORKER_MAX: usize = 4096;
 pub struct State {
     /// Takes the operations.
     pub processor: Processor,
-    /// For readiness only: writes go through the processor.
+    /// For reading, and for administering wallets, currencies and services. Money moves through the processor.
     pub store: Store,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
@@ -100,9 +100,10 @@ pub(super) fn start(listener: TcpListener, state: State, shutdown_timeout_second
     Ok(server)
 }
 
-/// Everything that is served. A new route also goes into `measure::ROUTES`, which closes the set of labels.
+/// Everything that is served. A new route also goes into `measure::ROUTES`, which closes the set of labels, or into a table of `v1`.
 pub(super) fn configure(routes: &mut web::ServiceConfig, settings: &Settings) {
     routes.configure(ops::configure);
+    routes.configure(v1::configure);
     if settings.dialects.transactional_system.enabled {
         routes.configure(dialects::transactional_system::configure);
     }

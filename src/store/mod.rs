@@ -11,6 +11,7 @@ pub mod currencies;
 mod db_tx;
 mod error;
 pub mod expiries;
+pub mod history;
 pub mod seed;
 pub mod services;
 pub mod transactions;
@@ -20,7 +21,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::ledger::Limits;
 use crate::settings::{Database, ms};
@@ -57,6 +58,9 @@ pub struct Store {
     posting: Connections,
     read: PgPool,
     currencies: currencies::Cache,
+    /// For what may take its time: no timeouts are set.
+    unhurried: PgConnectOptions,
+    report_timeout: Duration,
     batch_timeout: Duration,
     limits: Limits,
 }
@@ -71,15 +75,24 @@ impl Store {
             ("idle_in_transaction_session_timeout", statement_timeout),
             ("lock_timeout", settings.lock_timeout_ms.to_string()),
         ];
+        let read_timeouts = [
+            ("statement_timeout", settings.read_timeout_ms.to_string()),
+            ("idle_in_transaction_session_timeout", settings.read_timeout_ms.to_string()),
+            ("lock_timeout", settings.lock_timeout_ms.to_string()),
+        ];
         let acquire_timeout = ms(settings.acquire_timeout_ms);
+        // Compiling a plan takes longer than a page of a list.
+        let read = options.clone().options(SILENCE_SETTINGS).options(read_timeouts).options([("jit", "off")]);
         let posting = options.clone().options(PLAN_SETTINGS).options(SILENCE_SETTINGS).options(timeouts);
         Ok(Self {
             posting: Connections::new(posting, acquire_timeout),
             read: PgPoolOptions::new()
                 .acquire_timeout(acquire_timeout)
                 .max_connections(settings.read_connections_max)
-                .connect_lazy_with(options),
+                .connect_lazy_with(read),
             currencies: currencies::Cache::default(),
+            unhurried: options,
+            report_timeout: ms(settings.report_timeout_ms),
             batch_timeout: acquire_timeout + ms(settings.statement_timeout_ms),
             limits: Limits::default(),
         })
@@ -101,14 +114,23 @@ impl Store {
         self.batch_timeout
     }
 
-    /// Connections for reading.
+    /// Connections for reading and for administering. Their statements are ended after `database.read_timeout_ms`.
     pub fn read_pool(&self) -> &PgPool {
         &self.read
     }
 
+    /// The longest one statement of a report may run.
+    pub fn report_timeout(&self) -> Duration {
+        self.report_timeout
+    }
+
     /// Creates and upgrades the tables; nothing when they are there.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        sqlx::migrate!().run(&self.read).await
+        // On a connection of its own: an index on a large table takes longer than a read may.
+        let mut connection = PgConnection::connect_with(&self.unhurried).await?;
+        sqlx::migrate!().run(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
     }
 
     /// Asks the database whether it is there.

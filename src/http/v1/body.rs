@@ -1,0 +1,71 @@
+//! JSON bodies: read within the limits, with no field that the route does not know.
+
+use actix_web::HttpRequest;
+use actix_web::web::Payload;
+use serde::de::DeserializeOwned;
+
+use crate::http::error::{Fault, Problem};
+use crate::http::extract;
+use crate::http::server::Context;
+use crate::wire::Refusal;
+
+/// Reads the body as `T`. Types that refuse unknown fields make a misspelt one an error.
+pub async fn json<T: DeserializeOwned>(
+    context: &Context,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<T, Problem> {
+    let bytes_max = context.state.settings.http.body_bytes_max;
+    let is_json = |content_type: &str| {
+        content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    };
+    if !extract::content_type(request).is_some_and(is_json) {
+        let reason = "the content type must be application/json".to_owned();
+        return Err(Refusal { code: "unsupported_content_type", status: 415, reason }.into());
+    }
+    let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
+    parse(&body)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        // What serde says of a body names its fields and where it fails; nothing of the inside.
+        let reason = error.to_string();
+        if error.is_data() {
+            Fault::BodyInvalid.because(reason)
+        } else {
+            Refusal { code: "malformed_json", status: 400, reason }.into()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        a: i64,
+    }
+
+    #[test]
+    fn a_body_is_what_the_route_takes_or_refused() {
+        let check = |body: &[u8], expected: &str| {
+            let got = parse::<Sample>(body)
+                .map_or_else(|problem| problem.code(), |sample| if sample.a == 1 { "1" } else { "?" });
+            assert_eq!(got, expected, "{}", String::from_utf8_lossy(body));
+        };
+        check(br#"{"a":1}"#, "1");
+        check(br#"{"a":"1"}"#, "body_invalid");
+        check(br#"{"a":1,"b":2}"#, "body_invalid");
+        check(br#"{"a":1,"a":1}"#, "body_invalid");
+        check(br#"{}"#, "body_invalid");
+        check(br#"[]"#, "body_invalid");
+        check(br#"{"a":1"#, "malformed_json");
+        check(b"\xff", "malformed_json");
+        check(b"", "malformed_json");
+    }
+}

@@ -1,0 +1,76 @@
+//! How a route of `/v1` is declared: one line in its resource's table, from which it is served, measured and guarded.
+
+use actix_web::web;
+use actix_web::{Route, guard};
+
+use crate::http::error;
+
+/// What a caller must be allowed to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Look.
+    Read,
+    /// Move money.
+    Write,
+    /// Make and change wallets, currencies and services.
+    Admin,
+}
+
+/// One method of one path.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    /// Upper case. One that is GET serves HEAD, too.
+    pub method: &'static str,
+    /// As actix and OpenAPI both write it: `/v1/wallets/{id}`.
+    pub path: &'static str,
+    /// What a caller must be allowed to do.
+    pub scope: Scope,
+    /// What serves it.
+    pub handler: fn() -> Route,
+}
+
+impl Endpoint {
+    /// Looks.
+    pub const fn get(path: &'static str, handler: fn() -> Route) -> Self {
+        Self { method: "GET", path, scope: Scope::Read, handler }
+    }
+
+    /// Any other.
+    pub const fn new(method: &'static str, path: &'static str, scope: Scope, handler: fn() -> Route) -> Self {
+        Self { method, path, scope, handler }
+    }
+
+    fn route(&self) -> Route {
+        let route = (self.handler)();
+        match self.method {
+            "GET" => route.guard(guard::Any(guard::Get()).or(guard::Head())),
+            "POST" => route.guard(guard::Post()),
+            "PATCH" => route.guard(guard::Patch()),
+            "DELETE" => route.guard(guard::Delete()),
+            method => unreachable!("{method} is no method of /v1"),
+        }
+    }
+}
+
+/// Serves endpoints; other methods of their paths are told which there are.
+pub fn configure(routes: &mut web::ServiceConfig, endpoints: &[Endpoint]) {
+    let mut paths: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.path).collect();
+    paths.dedup();
+    for path in paths {
+        let of_path = || endpoints.iter().filter(|endpoint| endpoint.path == path);
+        let mut resource = web::resource(path);
+        for endpoint in of_path() {
+            resource = resource.route(endpoint.route());
+        }
+        let methods = of_path().flat_map(|endpoint| match endpoint.method {
+            "GET" => &["GET", "HEAD"][..],
+            _ => std::slice::from_ref(&endpoint.method),
+        });
+        let allowed = methods.copied().collect::<Vec<_>>().join(", ");
+        let wrong_method = web::to(move || {
+            let allowed = allowed.clone();
+            async move { error::method_not_allowed(allowed) }
+        });
+        routes.service(resource.default_service(wrong_method));
+    }
+}

@@ -1,0 +1,36 @@
+//! `/v1`: Purser's native interface. JSON, exact decimals as strings, RFC 3339 times in UTC, problem+json with permanent codes.
+//!
+//! One file per resource: its table of endpoints, what it shows, its handlers. What moves money becomes an operation and goes through the
+//! engine; what only looks or administers asks the store. No rule about money lives here.
+
+mod body;
+mod cursor;
+mod endpoint;
+mod labels;
+mod moment;
+mod openapi;
+mod page;
+mod query;
+mod transaction;
+mod transactions;
+
+use actix_web::web;
+
+pub use endpoint::{Endpoint, Scope};
+pub use openapi::document;
+
+/// Every resource's endpoints. A new resource's table goes here, its handlers and schemas into [`openapi`].
+const TABLES: [&[Endpoint]; 1] = [transactions::ENDPOINTS];
+
+/// Everything that `/v1` serves.
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    TABLES.into_iter().flatten()
+}
+
+/// Serves it.
+pub(super) fn configure(routes: &mut web::ServiceConfig) {
+    for table in TABLES {
+        endpoint::configure(routes, table);
+    }
+    openapi::configure(routes);
+}
