@@ -119,6 +119,11 @@ impl Processor {
         inner.registry.send(submitted, |wallet| inner.start_actor(wallet));
     }
 
+    /// Says what an operation would do now, and does nothing of it. It does not take the wallet's line.
+    pub async fn preview(&self, operation: &Operation) -> Result<Outcome, StoreError> {
+        self.0.settler.preview(operation).await
+    }
+
     /// Refuses new operations and waits until the accepted ones are answered. Returns how many were not in time; those are abandoned.
     pub async fn drain(&self, timeout: Duration) -> usize {
         let inner = &self.0;

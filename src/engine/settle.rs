@@ -70,6 +70,11 @@ impl Settler {
         self.database_is_up.load(Ordering::Relaxed)
     }
 
+    /// See [`posting::preview`].
+    pub async fn preview(&self, operation: &Operation) -> Result<Outcome, StoreError> {
+        posting::preview(&self.store, operation).await
+    }
+
     /// Ends the waiting for a database that is away.
     pub fn give_up(&self) {
         self.gives_up.store(true, Ordering::Relaxed);

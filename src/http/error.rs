@@ -11,9 +11,10 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::engine::SubmitError;
-use crate::ledger::Rejection;
+use crate::ledger::{Refused, Rejection};
 use crate::store::{StoreError, Trouble};
 use crate::wire::Refusal;
 
@@ -202,6 +203,8 @@ pub struct Problem {
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u32>,
     allow: Option<Cow<'static, str>>,
+    transaction_id: Option<Uuid>,
+    item: Option<usize>,
 }
 
 /// A refusal: RFC 9457.
@@ -220,12 +223,44 @@ pub struct ProblemBody<'a> {
     code: &'static str,
     /// For people.
     detail: &'a str,
+    /// The transaction of status Error that records the refusal, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    transaction_id: Option<Uuid>,
+    /// Which operation of a batch it was, counted from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0)]
+    item: Option<usize>,
 }
 
 impl Problem {
     /// Any refusal.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after_seconds: None, allow: None }
+        let detail = detail.into();
+        Self { status, code, detail, retry_after_seconds: None, allow: None, transaction_id: None, item: None }
+    }
+
+    /// A rule's no, with what is known of it.
+    pub fn of_refused(refused: &Refused) -> Self {
+        let transaction_id = refused.transaction.as_ref().map(|transaction| transaction.id.0);
+        Self { transaction_id, item: refused.item, ..refused.rejection.into() }
+    }
+
+    /// The same, said of one operation of a batch.
+    pub fn at(self, item: usize) -> Self {
+        Self { item: Some(item), ..self }
+    }
+
+    /// The body.
+    pub fn body(&self) -> ProblemBody<'_> {
+        ProblemBody {
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            transaction_id: self.transaction_id,
+            item: self.item,
+        }
     }
 
     /// The permanent code.
@@ -246,9 +281,7 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = ProblemBody { title, status: self.status.as_u16(), code: self.code, detail: &self.detail };
-        let mut response = HttpResponse::build(self.status).json(body);
+        let mut response = HttpResponse::build(self.status).json(self.body());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = self.retry_after_seconds {
@@ -283,11 +316,13 @@ impl From<Rejection> for Problem {
 
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
-        if error.is_transient() {
-            return Unserved::DatabaseAway.into();
+        match error {
+            SubmitError::ShuttingDown => Unserved::Stopping.into(),
+            // It may have been applied.
+            SubmitError::Abandoned => Unserved::TimedOut.into(),
+            // The engine has logged it.
+            SubmitError::Store(_) => Fault::Internal.because(error.to_string()),
         }
-        // The engine has logged it.
-        Fault::Internal.because(error.to_string())
     }
 }
 

@@ -9,22 +9,24 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::error::Unserved;
+use super::error::{Problem, Unserved};
 use super::server::Context;
 use crate::engine::SubmitError;
 use crate::ledger::{Operation, Outcome};
-use crate::wire::Refusal;
+use crate::wire::{self, Part, Refusal};
 
 /// Bounds the operations in flight over HTTP, and how long a caller waits for one.
 #[derive(Debug)]
 pub(super) struct Gate {
     free: Arc<Semaphore>,
+    operations_max: usize,
     time_max: Duration,
 }
 
 impl Gate {
     pub fn new(in_flight_max: usize, time_max: Duration) -> Self {
-        Self { free: Arc::new(Semaphore::new(in_flight_max.min(Semaphore::MAX_PERMITS))), time_max }
+        let operations_max = in_flight_max.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(operations_max)), operations_max, time_max }
     }
 
     /// The longest a caller waits.
@@ -44,6 +46,16 @@ pub enum Unanswered {
     Failed(SubmitError),
 }
 
+impl From<Unanswered> for Problem {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Unserved(unserved) => unserved.into(),
+            Unanswered::Refused(refusal) => refusal.into(),
+            Unanswered::Failed(error) => error.into(),
+        }
+    }
+}
+
 impl From<Unserved> for Unanswered {
     fn from(unserved: Unserved) -> Self {
         Self::Unserved(unserved)
@@ -53,6 +65,32 @@ impl From<Unserved> for Unanswered {
 impl From<Refusal> for Unanswered {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+/// Says what an operation would do now, and does nothing of it. It does not take the wallet's line: it sees what is committed.
+pub async fn preview(context: &Context, operation: &Operation) -> Result<Outcome, Problem> {
+    let _permit = context.gate.free.try_acquire().map_err(|_| Unserved::Overloaded)?;
+    Ok(context.state.processor.preview(operation).await?)
+}
+
+/// Submits operations that stand for themselves, and waits for all of them.
+pub async fn submit_each(context: &Context, operations: Vec<Result<Operation, Refusal>>) -> Result<Vec<Part>, Problem> {
+    if !context.state.processor.database_is_up() {
+        return Err(Unserved::DatabaseAway.into());
+    }
+    // A batch counts as its operations, but one that is larger than everything that may be in flight is let in alone.
+    let wanted = operations.len().min(context.gate.operations_max);
+    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+    let permit = Arc::clone(&context.gate.free).try_acquire_many_owned(wanted).map_err(|_| Unserved::Overloaded)?;
+    let (sender, receiver) = oneshot::channel();
+    wire::submit_each(&context.state.processor, operations, move |parts| {
+        drop(permit);
+        drop(sender.send(parts));
+    });
+    match timeout(context.gate.time_max, receiver).await {
+        Ok(Ok(parts)) => Ok(parts),
+        Ok(Err(_)) | Err(_) => Err(Unserved::TimedOut.into()),
     }
 }
 

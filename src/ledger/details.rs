@@ -7,14 +7,14 @@ use super::Rejection;
 
 /// Most labels that a transaction or a wallet may have: enough to file it, too few to be a document store.
 pub const LABELS_MAX: usize = 16;
-/// Longest name of a label, in bytes.
-pub const LABEL_NAME_BYTES_MAX: usize = 64;
-/// Longest value of a label, in bytes.
-pub const LABEL_VALUE_BYTES_MAX: usize = 256;
+/// Longest name of a label, in characters.
+pub const LABEL_NAME_CHARACTERS_MAX: usize = 64;
+/// Longest value of a label, in characters.
+pub const LABEL_VALUE_CHARACTERS_MAX: usize = 256;
 /// Longest description, in characters.
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 1000;
-/// Longest order id, in bytes.
-pub const ORDER_ID_BYTES_MAX: usize = 255;
+/// Longest order id, in characters.
+pub const ORDER_ID_CHARACTERS_MAX: usize = 255;
 
 /// A service's number: whom revenue is reported for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +26,7 @@ impl fmt::Display for ServiceId {
     }
 }
 
-/// Labels by name: at most [`LABELS_MAX`], names of 1 to [`LABEL_NAME_BYTES_MAX`] bytes, values of up to [`LABEL_VALUE_BYTES_MAX`].
+/// Labels by name: at most [`LABELS_MAX`], names of 1 to [`LABEL_NAME_CHARACTERS_MAX`] characters, values of up to [`LABEL_VALUE_CHARACTERS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Labels(BTreeMap<String, String>);
 
@@ -34,8 +34,8 @@ impl Labels {
     /// Refuses too many labels, names and values that are too long, and the character NUL, which PostgreSQL cannot keep.
     pub fn new(labels: BTreeMap<String, String>) -> Result<Self, Rejection> {
         let fits = |(name, value): (&String, &String)| {
-            (1..=LABEL_NAME_BYTES_MAX).contains(&name.len())
-                && value.len() <= LABEL_VALUE_BYTES_MAX
+            (1..=LABEL_NAME_CHARACTERS_MAX).contains(&name.chars().count())
+                && value.chars().count() <= LABEL_VALUE_CHARACTERS_MAX
                 && !name.contains('\0')
                 && !value.contains('\0')
         };
@@ -67,7 +67,7 @@ pub struct Details {
 
 impl Details {
     /// Refuses a description of more than [`DESCRIPTION_CHARACTERS_MAX`] characters and an order id that is empty or of more than
-    /// [`ORDER_ID_BYTES_MAX`] bytes.
+    /// [`ORDER_ID_CHARACTERS_MAX`] characters.
     pub fn new(
         labels: Labels,
         description: Option<String>,
@@ -78,7 +78,8 @@ impl Details {
         if description.as_ref().is_some_and(is_long) {
             return Err(Rejection::DescriptionInvalid);
         }
-        let is_unfit = |text: &String| !(1..=ORDER_ID_BYTES_MAX).contains(&text.len()) || text.contains('\0');
+        let is_unfit =
+            |text: &String| !(1..=ORDER_ID_CHARACTERS_MAX).contains(&text.chars().count()) || text.contains('\0');
         if order.as_ref().is_some_and(is_unfit) {
             return Err(Rejection::OrderIdInvalid);
         }

@@ -21,13 +21,13 @@ pub enum Rejection {
     #[error("expires_in must be 1 to 315360000 seconds")]
     ExpiresInInvalid,
     /// Too many labels, or too long ones.
-    #[error("there may be at most 16 labels, with names of 1 to 64 bytes and values of at most 256 bytes")]
+    #[error("there may be at most 16 labels, with names of 1 to 64 characters and values of at most 256")]
     LabelsInvalid,
     /// The description is too long.
     #[error("the description must have at most 1000 characters")]
     DescriptionInvalid,
     /// The order id is empty or too long.
-    #[error("the order id must have 1 to 255 bytes")]
+    #[error("the order id must have 1 to 255 characters")]
     OrderIdInvalid,
     /// A batch without operations.
     #[error("a batch needs at least one operation")]

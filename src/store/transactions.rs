@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, PgPool, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -67,6 +67,19 @@ pub async fn find_by_ids(db_tx: &mut DbTx, ids: &[TransactionId]) -> Result<Vec<
     .fetch_all(&mut **db_tx)
     .await?;
     Ok(rows.into_iter().map(|stored| stored.0).collect())
+}
+
+/// A transaction, for one who is about to ask something about it.
+pub async fn find(pool: &PgPool, id: TransactionId) -> Result<Option<Transaction>, StoreError> {
+    let row: Option<Stored> = sqlx::query_as(select!(
+        "
+         FROM transactions
+         WHERE id = $1"
+    ))
+    .bind(id.0)
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|stored| stored.0))
 }
 
 /// The items of atomic batches, in their order.

@@ -16,15 +16,46 @@ pub async fn json<T: DeserializeOwned>(
     payload: Payload,
 ) -> Result<T, Problem> {
     let bytes_max = context.state.settings.http.body_bytes_max;
+    json_within(context, request, payload, bytes_max).await
+}
+
+/// The same, where no body at all is one without fields.
+pub async fn json_or_empty<T: DeserializeOwned>(
+    context: &Context,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<T, Problem> {
+    let bytes_max = context.state.settings.http.body_bytes_max;
+    if extract::content_type(request).is_none() {
+        let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
+        if body.is_empty() {
+            return parse(b"{}");
+        }
+        return Err(not_json());
+    }
+    json_within(context, request, payload, bytes_max).await
+}
+
+/// The same with a limit of its own.
+pub async fn json_within<T: DeserializeOwned>(
+    context: &Context,
+    request: &HttpRequest,
+    payload: Payload,
+    bytes_max: usize,
+) -> Result<T, Problem> {
     let is_json = |content_type: &str| {
         content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
     };
     if !extract::content_type(request).is_some_and(is_json) {
-        let reason = "the content type must be application/json".to_owned();
-        return Err(Refusal { code: "unsupported_content_type", status: 415, reason }.into());
+        return Err(not_json());
     }
     let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
     parse(&body)
+}
+
+fn not_json() -> Problem {
+    let reason = "the content type must be application/json".to_owned();
+    Refusal { code: "unsupported_content_type", status: 415, reason }.into()
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

@@ -3,12 +3,15 @@
 //! One file per resource: its table of endpoints, what it shows, its handlers. What moves money becomes an operation and goes through the
 //! engine; what only looks or administers asks the store. No rule about money lives here.
 
+mod answer;
 mod body;
 mod cursor;
 mod endpoint;
 mod labels;
 mod moment;
 mod openapi;
+mod operation;
+mod operations;
 mod page;
 mod query;
 mod transaction;
@@ -20,7 +23,7 @@ pub use endpoint::{Endpoint, Scope};
 pub use openapi::document;
 
 /// Every resource's endpoints. A new resource's table goes here, its handlers and schemas into [`openapi`].
-const TABLES: [&[Endpoint]; 1] = [transactions::ENDPOINTS];
+const TABLES: [&[Endpoint]; 2] = [transactions::ENDPOINTS, operations::ENDPOINTS];
 
 /// Everything that `/v1` serves.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

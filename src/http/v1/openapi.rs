@@ -10,7 +10,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_swagger_ui::Config;
 
-use super::{transaction, transactions};
+use super::{operations, transaction, transactions};
 use crate::http::error::{self, PROBLEM_JSON, Problem, ProblemBody, Unserved};
 
 /// Where the document is.
@@ -27,7 +27,16 @@ const POLICY: &str =
             in UTC; refusals are problem+json whose `code` is permanent. A parameter or a field that is not known is refused.",
         license(name = "Private"),
     ),
-    paths(transactions::list, transactions::find),
+    paths(
+        transactions::list,
+        transactions::find,
+        operations::create,
+        operations::confirm,
+        operations::cancel,
+        operations::extend,
+        operations::reverse,
+        operations::batch,
+    ),
     components(schemas(ProblemBody, transaction::Transaction)),
     modifiers(&CommonProblems),
     tags((name = "transactions", description = "What happened")),

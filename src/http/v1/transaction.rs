@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::labels::{self, Labels};
 use super::moment;
+use crate::ledger;
 use crate::store::history::TransactionRow;
 
 /// What was asked.
@@ -159,6 +160,39 @@ impl From<TransactionRow> for Transaction {
             rejection: row.rejection,
             created_at: moment::render(row.created_at),
             finished_at: row.finished_at.map(moment::render),
+        }
+    }
+}
+
+impl From<ledger::Transaction> for Transaction {
+    fn from(transaction: ledger::Transaction) -> Self {
+        let more = transaction.more();
+        let details = more.details.as_deref();
+        let labels = details.map(|details| details.labels().iter()).into_iter().flatten();
+        Self {
+            id: transaction.id.0,
+            kind: transaction.kind.to_string(),
+            status: transaction.status.as_str().to_owned(),
+            wallet_id: transaction.wallet.0,
+            to_wallet_id: transaction.to_wallet.map(|wallet| wallet.0),
+            currency: transaction.money.map(|money| money.currency.to_string()),
+            amount: transaction.money.map(|money| amount(money.amount.value())),
+            confirmed: more.confirmed.map(amount),
+            reversed: None,
+            original_id: more.original.map(|original| original.id.0),
+            original_status: more.original.map(|original| original.status.as_str().to_owned()),
+            batch_id: more.batch.map(|batch| batch.0),
+            failed_item: more.failed_item.and_then(|item| i32::try_from(item).ok()),
+            waiting: transaction.is_waiting(),
+            expires_at: more.expires_at.map(|at| moment::render(at.0)),
+            idempotency_key: transaction.key.as_ref().map(|(key, _)| key.as_str().to_owned()),
+            labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            description: details.and_then(|details| details.description()).map(str::to_owned),
+            service_id: details.and_then(|details| details.service()).map(|service| service.0),
+            order_id: details.and_then(|details| details.order()).map(str::to_owned),
+            rejection: transaction.rejection.map(|rejection| rejection.code().to_owned()),
+            created_at: moment::render(transaction.created_at.0),
+            finished_at: more.finished_at.map(|at| moment::render(at.0)),
         }
     }
 }

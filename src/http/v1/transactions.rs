@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cursor::{self, Cursors};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Scope};
 use super::labels;
+use super::operations;
 use super::page;
 use super::query::{ID_MAX, Query, invalid};
 use super::transaction::{KINDS, STATUSES, Transaction};
@@ -22,8 +23,11 @@ use crate::store::history::{self, After, Order, TransactionFilter, TransactionRo
 pub const ORDER_ID_LENGTH_MAX: usize = 255;
 
 /// What is served here.
-pub const ENDPOINTS: &[Endpoint] =
-    &[Endpoint::get("/v1/transactions", || web::to(list)), Endpoint::get("/v1/transactions/{id}", || web::to(find))];
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get("/v1/transactions", || web::to(list)),
+    Endpoint::new("POST", "/v1/transactions", Scope::Write, || web::to(operations::create)),
+    Endpoint::get("/v1/transactions/{id}", || web::to(find)),
+];
 
 /// A page of transactions.
 #[derive(Debug, Serialize, ToSchema)]
@@ -154,6 +158,6 @@ impl Sorted {
 }
 
 /// A UUID in its usual form; the library would take braces and URNs, too.
-fn uuid(text: &str) -> Option<Uuid> {
+pub(super) fn uuid(text: &str) -> Option<Uuid> {
     (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok()).flatten()
 }

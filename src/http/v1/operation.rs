@@ -1,0 +1,404 @@
+//! What can be asked of `/v1` that moves money: bodies in, requests out. A field that is not known is refused: a misspelt `pending` must not
+//! let money go at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::ledger::{
+    Amount, Cause, CurrencyCode, Details, Kind, Labels, Lifetime, Mode, Money, Rejection, Request, Rest, ServiceId,
+    Terms, Transaction, TransactionId, WalletId,
+};
+
+/// A new transaction.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"kind": "invoice", "wallet_id": 1, "currency": "USD", "amount": "100.00"}))]
+pub struct NewTransaction {
+    /// What is asked.
+    pub kind: Movement,
+    /// Who receives an invoice; who pays a withdraw or a transfer.
+    #[schema(minimum = 1)]
+    pub wallet_id: i64,
+    /// Who receives a transfer. Needed there, and nowhere else.
+    #[schema(minimum = 1, nullable = false)]
+    pub to_wallet_id: Option<i64>,
+    /// The currency's code.
+    #[schema(min_length = 1, max_length = 16)]
+    pub currency: String,
+    /// Greater than zero, in major units, with no more decimals than the currency has. A string or a number; either is read exactly.
+    #[schema(schema_with = amount_schema)]
+    pub amount: Box<RawValue>,
+    /// The money waits until the transaction is confirmed, cancelled or expired.
+    #[serde(default)]
+    pub pending: bool,
+    /// A withdraw that there is not enough for waits until there is, first in, first out.
+    #[serde(default)]
+    pub wait_for_funds: bool,
+    /// How long it may wait, in seconds; for ever when it is not said. Only with `pending` or `wait_for_funds`.
+    #[schema(minimum = 1, maximum = 315360000, nullable = false)]
+    pub expires_in: Option<i64>,
+    /// To find it by: at most 16.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// For people.
+    #[schema(max_length = 1000, nullable = false)]
+    pub description: Option<String>,
+    /// The service that it pays for.
+    #[schema(minimum = 1, nullable = false)]
+    pub service_id: Option<i64>,
+    /// The caller's order.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub order_id: Option<String>,
+    /// The caller's own name for it. Goes before the header `Idempotency-Key`.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub idempotency_key: Option<String>,
+}
+
+/// What moves money by itself.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Movement {
+    /// Credits a wallet.
+    Invoice,
+    /// Debits a wallet.
+    Withdraw,
+    /// From wallet to wallet.
+    Transfer,
+}
+
+/// Finishes what is pending.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// How much of it; all that is left when it is not said.
+    #[schema(schema_with = amount_schema, required = false)]
+    pub amount: Option<Box<RawValue>>,
+    /// Whether the rest goes back. Otherwise it stays pending.
+    #[serde(rename = "final")]
+    #[schema(default = true, nullable = false)]
+    pub is_final: Option<bool>,
+    /// The caller's own name for it. Goes before the header `Idempotency-Key`.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub idempotency_key: Option<String>,
+}
+
+/// Ends what is pending or waits.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancellation {
+    /// The caller's own name for it. Goes before the header `Idempotency-Key`.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub idempotency_key: Option<String>,
+}
+
+/// Gives what is pending or waits another time to live.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Extension {
+    /// How long from now, in seconds.
+    #[schema(minimum = 1, maximum = 315360000)]
+    pub expires_in: i64,
+    /// The caller's own name for it. Goes before the header `Idempotency-Key`.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub idempotency_key: Option<String>,
+}
+
+/// Undoes a transaction of status Success.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reversal {
+    /// How much of it; all that is left when it is not said.
+    #[schema(schema_with = amount_schema, required = false)]
+    pub amount: Option<Box<RawValue>>,
+    /// The caller's own name for it. Goes before the header `Idempotency-Key`.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub idempotency_key: Option<String>,
+}
+
+/// Operations that come together.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBatch {
+    /// In their order.
+    #[schema(min_items = 1, max_items = 10000)]
+    pub operations: Vec<BatchOperation>,
+    /// All of them or none. Otherwise each stands for itself.
+    #[serde(default)]
+    pub atomic: bool,
+    /// The caller's own name for it. Goes before the header `Idempotency-Key`. Where each operation stands for itself, those without a key of their
+    /// own get this one with `/` and their position, counted from 0.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub idempotency_key: Option<String>,
+}
+
+/// One operation of a batch. Each kind takes the fields that it takes by itself.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"kind": "transfer", "wallet_id": 1, "to_wallet_id": 2, "currency": "USD", "amount": "1.50"}))]
+pub struct BatchOperation {
+    /// What is asked.
+    pub kind: BatchKind,
+    /// In whose line it stands.
+    #[schema(minimum = 1)]
+    pub wallet_id: i64,
+    /// Who receives a transfer.
+    #[schema(minimum = 1, nullable = false)]
+    pub to_wallet_id: Option<i64>,
+    /// The currency's code.
+    #[schema(min_length = 1, max_length = 16, nullable = false)]
+    pub currency: Option<String>,
+    /// Greater than zero, in major units.
+    #[schema(schema_with = amount_schema, required = false)]
+    pub amount: Option<Box<RawValue>>,
+    /// The transaction that a confirm, cancel, extend or reverse is about.
+    #[schema(nullable = false)]
+    pub transaction_id: Option<Uuid>,
+    /// As of a new transaction.
+    #[serde(default)]
+    pub pending: bool,
+    /// As of a new transaction.
+    #[serde(default)]
+    pub wait_for_funds: bool,
+    /// In seconds.
+    #[schema(minimum = 1, maximum = 315360000, nullable = false)]
+    pub expires_in: Option<i64>,
+    /// Of a confirm: whether the rest goes back.
+    #[serde(rename = "final")]
+    #[schema(default = true, nullable = false)]
+    pub is_final: Option<bool>,
+    /// As of a new transaction.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// As of a new transaction.
+    #[schema(max_length = 1000, nullable = false)]
+    pub description: Option<String>,
+    /// As of a new transaction.
+    #[schema(minimum = 1, nullable = false)]
+    pub service_id: Option<i64>,
+    /// As of a new transaction.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub order_id: Option<String>,
+    /// Its own key, where it stands for itself.
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    pub idempotency_key: Option<String>,
+}
+
+/// What can be part of a batch. A balance only where each operation stands for itself.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchKind {
+    Invoice,
+    Withdraw,
+    Transfer,
+    Confirm,
+    Cancel,
+    Extend,
+    Reverse,
+    Balance,
+}
+
+/// What is wrong with a request: a field that is missing or too much, or a rule.
+#[derive(Debug)]
+pub enum Unfit {
+    /// The fields do not go together.
+    Fields(&'static str),
+    /// A value is none.
+    Rejected(Rejection),
+}
+
+impl From<Rejection> for Unfit {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl NewTransaction {
+    /// What it asks.
+    pub fn request(&self) -> Result<Request, Unfit> {
+        let attached = Attached {
+            labels: &self.labels,
+            description: self.description.as_ref(),
+            service_id: self.service_id,
+            order_id: self.order_id.as_ref(),
+        };
+        movement(
+            self.kind,
+            (self.wallet_id, self.to_wallet_id),
+            money(&self.currency, &self.amount)?,
+            Terms { mode: mode(self.pending, self.wait_for_funds, self.expires_in)?, details: attached.details()? },
+        )
+    }
+}
+
+impl Confirmation {
+    /// What it asks about that transaction.
+    pub fn request(&self, original: &Transaction) -> Result<Request, Unfit> {
+        let rest = if self.is_final.unwrap_or(true) { Rest::Released } else { Rest::Kept };
+        let amount = self.amount.as_deref().map(amount).transpose()?;
+        Ok(Request::Confirm { wallet: original.wallet, original: original.id, amount, rest })
+    }
+}
+
+impl Cancellation {
+    /// What it asks about that transaction.
+    pub fn request(&self, original: &Transaction) -> Request {
+        Request::Cancel { wallet: original.wallet, original: original.id, cause: Cause::Requested }
+    }
+}
+
+impl Extension {
+    /// What it asks about that transaction.
+    pub fn request(&self, original: &Transaction) -> Result<Request, Unfit> {
+        let expires_in = Lifetime::from_seconds(self.expires_in)?;
+        Ok(Request::Extend { wallet: original.wallet, original: original.id, expires_in })
+    }
+}
+
+impl Reversal {
+    /// What it asks about that transaction.
+    pub fn request(&self, original: &Transaction) -> Result<Request, Unfit> {
+        let amount = self.amount.as_deref().map(amount).transpose()?;
+        Ok(Request::Reverse { wallet: original.payer_back(), original: original.id, amount })
+    }
+}
+
+impl BatchOperation {
+    /// What it asks.
+    pub fn request(&self) -> Result<Request, Unfit> {
+        let wallet = WalletId(self.wallet_id);
+        let movement = match self.kind {
+            BatchKind::Invoice => Movement::Invoice,
+            BatchKind::Withdraw => Movement::Withdraw,
+            BatchKind::Transfer => Movement::Transfer,
+            BatchKind::Balance => return Ok(Request::Balance { wallet }),
+            BatchKind::Confirm | BatchKind::Cancel | BatchKind::Extend | BatchKind::Reverse => {
+                return self.about(wallet);
+            }
+        };
+        let attached = Attached {
+            labels: &self.labels,
+            description: self.description.as_ref(),
+            service_id: self.service_id,
+            order_id: self.order_id.as_ref(),
+        };
+        let currency = self.currency.as_ref().ok_or(Unfit::Fields("currency is missing"))?;
+        let amount = self.amount.as_ref().ok_or(Unfit::Fields("amount is missing"))?;
+        let terms =
+            Terms { mode: mode(self.pending, self.wait_for_funds, self.expires_in)?, details: attached.details()? };
+        self::movement(movement, (self.wallet_id, self.to_wallet_id), money(currency, amount)?, terms)
+    }
+
+    fn about(&self, wallet: WalletId) -> Result<Request, Unfit> {
+        let original = self.transaction_id.map(TransactionId).ok_or(Unfit::Fields("transaction_id is missing"))?;
+        let amount = || self.amount.as_deref().map(amount).transpose();
+        Ok(match self.kind {
+            BatchKind::Confirm => {
+                let rest = if self.is_final.unwrap_or(true) { Rest::Released } else { Rest::Kept };
+                Request::Confirm { wallet, original, amount: amount()?, rest }
+            }
+            BatchKind::Extend => {
+                let expires_in = self.expires_in.ok_or(Unfit::Fields("expires_in is missing"))?;
+                Request::Extend { wallet, original, expires_in: Lifetime::from_seconds(expires_in)? }
+            }
+            BatchKind::Reverse => Request::Reverse { wallet, original, amount: amount()? },
+            _ => Request::Cancel { wallet, original, cause: Cause::Requested },
+        })
+    }
+
+    /// Which kind of operation it is.
+    pub const fn kind(&self) -> Kind {
+        match self.kind {
+            BatchKind::Invoice => Kind::Invoice,
+            BatchKind::Withdraw => Kind::Withdraw,
+            BatchKind::Transfer => Kind::Transfer,
+            BatchKind::Confirm => Kind::Confirm,
+            BatchKind::Cancel => Kind::Cancel,
+            BatchKind::Extend => Kind::Extend,
+            BatchKind::Reverse => Kind::Reverse,
+            BatchKind::Balance => Kind::Balance,
+        }
+    }
+}
+
+fn movement(
+    movement: Movement,
+    (wallet, to_wallet): (i64, Option<i64>),
+    money: Money,
+    terms: Terms,
+) -> Result<Request, Unfit> {
+    let wallet = WalletId(wallet);
+    match (movement, to_wallet) {
+        (Movement::Invoice, None) => Ok(Request::Invoice { wallet, money, terms }),
+        (Movement::Withdraw, None) => Ok(Request::Withdraw { wallet, money, terms }),
+        (Movement::Transfer, Some(to_wallet)) => {
+            Ok(Request::Transfer { wallet, to_wallet: WalletId(to_wallet), money, terms })
+        }
+        (Movement::Transfer, None) => Err(Unfit::Fields("to_wallet_id is missing")),
+        (_, Some(_)) => Err(Unfit::Fields("to_wallet_id is for transfers")),
+    }
+}
+
+struct Attached<'a> {
+    labels: &'a BTreeMap<String, String>,
+    description: Option<&'a String>,
+    service_id: Option<i64>,
+    order_id: Option<&'a String>,
+}
+
+impl Attached<'_> {
+    fn details(&self) -> Result<Option<Arc<Details>>, Unfit> {
+        let labels = Labels::new(self.labels.clone())?;
+        let service = self.service_id.map(ServiceId);
+        let details = Details::new(labels, self.description.cloned(), service, self.order_id.cloned())?;
+        Ok((!details.is_empty()).then(|| Arc::new(details)))
+    }
+}
+
+fn mode(is_pending: bool, waits: bool, expires_in: Option<i64>) -> Result<Mode, Unfit> {
+    let expires_in = expires_in.map(Lifetime::from_seconds).transpose()?;
+    match (is_pending, waits) {
+        (true, true) => Err(Unfit::Fields("pending and wait_for_funds exclude each other")),
+        (true, false) => Ok(Mode::Pending { expires_in }),
+        (false, true) => Ok(Mode::WhenFunded { expires_in }),
+        (false, false) if expires_in.is_some() => Err(Unfit::Fields("expires_in needs pending or wait_for_funds")),
+        (false, false) => Ok(Mode::Now),
+    }
+}
+
+fn money(currency: &str, amount: &RawValue) -> Result<Money, Unfit> {
+    let amount = self::amount(amount)?;
+    // Text that can be no currency's code is an unknown currency, like any other code that is not there.
+    let currency = CurrencyCode::new(currency).ok_or(Rejection::CurrencyUnknown)?;
+    Ok(Money { amount, currency })
+}
+
+/// A number or a string, read exactly: no float is made on the way.
+fn amount(json: &RawValue) -> Result<Amount, Unfit> {
+    let text = json.get();
+    match text.as_bytes().first() {
+        Some(b'"') => {
+            let text: String = serde_json::from_str(text).map_err(|_| Rejection::AmountInvalid)?;
+            Ok(Amount::parse(&text)?)
+        }
+        Some(b'-' | b'0'..=b'9') => Ok(Amount::parse(text)?),
+        _ => Err(Unfit::Fields("amount must be a string or a number")),
+    }
+}
+
+fn amount_schema() -> utoipa::openapi::schema::Schema {
+    use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,28}([.][0-9]{1,18})?$")).build();
+    let number = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0.000_000_000_000_000_001)).build();
+    Schema::OneOf(
+        OneOfBuilder::new()
+            .item(text)
+            .item(number)
+            .description(Some("Greater than zero, in major units, exact."))
+            .build(),
+    )
+}
