@@ -176,6 +176,7 @@ impl Settler {
         Ok(())
     }
 
+    /// Waits until the broker has them, on a connection that may fail.
     async fn publish_direct(&mut self, publications: Vec<Publication>) -> lapin::Result<()> {
         let sent = publications.len() as u64;
         let unreadable = self.direct_replies.publish(publications).await?;
