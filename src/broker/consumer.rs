@@ -22,8 +22,9 @@ use crate::wire::{self, Limits};
 const HANDOVER_MAX: Duration = Duration::from_secs(2);
 
 /// How long no delivery may have come by then. While acks are held the prefetch fills up and nothing more is sent; one that the broker sent
-/// just before it heard of the end would be dropped on the way, and come again as a redelivery.
-const HANDOVER_SILENCE: Duration = Duration::from_millis(50);
+/// just before it heard of the end would be dropped on the way, and come again as a redelivery. Longer than a broker on a busy disk pauses:
+/// on RabbitMQ 4.0, 50 ms were too few.
+const HANDOVER_SILENCE: Duration = Duration::from_millis(250);
 
 /// How often it looks for that moment.
 const HANDOVER_POLL: Duration = Duration::from_millis(2);

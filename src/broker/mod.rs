@@ -3,7 +3,7 @@
 //! ```text
 //!  queue ──> Consumer (reads, decodes and submits in delivery order) ──> Processor
 //!                                                                          │ outcomes, in bulk
-//!  reply queue <── replies ── Settler (all replies, then one ack) <────────┘
+//!  reply queue <── replies ── Settler (all replies, then one ack) <────────┘   those to the broker's own addresses: DirectReplies
 //!  queue <──────── acks ─────────┘   └──> DeadLetters (confirmed, then acknowledged)
 //! ```
 //! One session per connection: when any part of it fails, all of it ends and a new one starts. What was not acknowledged is delivered
@@ -20,6 +20,7 @@
 mod ack_window;
 mod consumer;
 mod dead_letter;
+mod direct_replies;
 mod message;
 mod session;
 mod settler;

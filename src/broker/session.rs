@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::ack_window::AckWindow;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetters;
+use super::direct_replies::DirectReplies;
 use super::settler::{Counters, Settled, Settler};
 use super::topology::{DeclareError, Topology, short};
 use crate::engine::Processor;
@@ -194,15 +195,15 @@ impl Supervisor {
         let mut uri: AMQPUri = self.settings.url.expose().parse().map_err(|_| SessionError::Address)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
         let properties = ConnectionProperties::default().with_connection_name("purser".into());
-        let connection = Connection::connect_uri(uri, properties).await.map_err(SessionError::Connect)?;
+        let connection = Connection::connect_uri(uri.clone(), properties).await.map_err(SessionError::Connect)?;
         self.topology.declare(&connection).await?;
-        let parts = self.parts(&connection, pace).await.map_err(SessionError::Consume)?;
+        let parts = self.parts(&connection, DirectReplies::new(uri), pace).await.map_err(SessionError::Consume)?;
         let channels = [parts.settler.channel.clone(), parts.dead_letters.channel.clone()];
         Ok(Session { connection, channels, parts })
     }
 
     /// One channel consumes, replies and acknowledges, in that order; another publishes dead letters and confirms.
-    async fn parts(&self, connection: &Connection, pace: Pace) -> lapin::Result<Parts> {
+    async fn parts(&self, connection: &Connection, direct_replies: DirectReplies, pace: Pace) -> lapin::Result<Parts> {
         let confirming = connection.create_channel().await?;
         confirming.confirm_select(ConfirmSelectOptions::default()).await?;
         let channel = connection.create_channel().await?;
@@ -241,6 +242,7 @@ impl Supervisor {
             hold_acks: acks_held,
             letters,
             safe_letters,
+            direct_replies,
             counters: self.counters.clone(),
             window: AckWindow::new(),
             stragglers_max: usize::from(prefetch / 2),

@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::ack_window::AckWindow;
 use super::dead_letter::Letter;
+use super::direct_replies::DirectReplies;
 use super::message;
 use super::session::SessionError;
 use super::topology::OPERATIONS_000;
@@ -48,6 +49,7 @@ pub(super) struct Settler {
     pub(super) hold_acks: watch::Receiver<bool>,
     pub(super) letters: mpsc::UnboundedSender<Letter>,
     pub(super) safe_letters: mpsc::UnboundedReceiver<u64>,
+    pub(super) direct_replies: DirectReplies,
     pub(super) counters: Counters,
     pub(super) window: AckWindow,
     /// Finished deliveries behind an unfinished one that are acknowledged one by one, so that one slow wallet does not use up the prefetch.
@@ -57,10 +59,10 @@ pub(super) struct Settler {
 }
 
 /// A reply on its way.
-struct Publication {
-    queue: ShortString,
-    properties: BasicProperties,
-    body: Vec<u8>,
+pub(super) struct Publication {
+    pub(super) queue: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Vec<u8>,
 }
 
 impl Settler {
@@ -79,14 +81,18 @@ impl Settler {
             }
             self.flush(&mut batch).await.map_err(SessionError::Settler)?;
         }
-        self.acknowledge_stragglers().await.map_err(SessionError::Settler)
+        self.acknowledge_stragglers().await.map_err(SessionError::Settler)?;
+        self.direct_replies.close().await;
+        Ok(())
     }
 
     async fn flush(&mut self, batch: &mut Vec<Settled>) -> lapin::Result<()> {
         let heard_of = batch.len() as u64;
-        let publications = batch.drain(..).filter_map(|settled| self.decide(settled)).collect();
+        let publications: Vec<_> = batch.drain(..).filter_map(|settled| self.decide(settled)).collect();
+        let (direct, publications) = publications.into_iter().partition(DirectReplies::is_direct);
         // The replies go first: an ack without its reply would be a caller who waits for ever.
         self.publish(publications).await?;
+        self.publish_direct(direct).await?;
         self.hand_back_due().await?;
         if !*self.hold_acks.borrow_and_update() {
             self.acknowledge().await?;
@@ -167,6 +173,15 @@ impl Settler {
         }
         publish(last).await?;
         self.counters.sent.inc_by(sent);
+        Ok(())
+    }
+
+    /// Waits until the broker has them, on a connection that may fail.
+    async fn publish_direct(&mut self, publications: Vec<Publication>) -> lapin::Result<()> {
+        let sent = publications.len() as u64;
+        let unreadable = self.direct_replies.publish(publications).await?;
+        self.counters.sent.inc_by(sent);
+        self.counters.returned.inc_by(unreadable as u64);
         Ok(())
     }
 

@@ -93,7 +93,7 @@ impl Metrics {
             ),
             amqp_replies: declare.counters(
                 "purser_amqp_replies_total",
-                "Replies published, by result: sent, or returned because their queue had vanished.",
+                "Replies published, by result: sent, or returned because their queue had vanished or their address cannot be read.",
                 &["result"],
             ),
             amqp_connected: declare.gauge("purser_amqp_connected", "1 while operations are consumed from the broker."),

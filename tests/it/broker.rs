@@ -1,6 +1,8 @@
 //! The broker: bad input, redeliveries, dead letters, system 000's clients, and an orderly stop.
 
 mod connections;
+mod direct_replies;
+mod limits;
 
 use std::sync::Arc;
 
