@@ -23,6 +23,8 @@ Usage: scripts/services.sh [VERB]
 Where they come from, for each of the two, the first that applies:
   1. DATABASE_URL or AMQP_URL is set: that server is used and never started or stopped from here
   2. a Docker engine answers: docker-compose.yml (services postgres and rabbitmq)
+     clones of this project on one engine share them, and so does `docker compose up`;
+     COMPOSE_PROJECT_NAME=NAME makes others
   3. local programs, installed with apt-get if they are missing and this user may do so;
      own data and own ports, so servers of the system are neither used nor disturbed
 
