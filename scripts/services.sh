@@ -166,7 +166,12 @@ down() {
 wipe() {
   load_state
   find_data
-  if [[ $WAY == docker ]]; then docker_down down --volumes; fi
+  if [[ $WAY == docker ]]; then
+    # The data are volumes of the engine, which only it can delete.
+    docker_answers || die "no Docker engine answers, so the data in its volumes cannot be deleted" \
+      "start it, or delete ${HERE#"$ROOT"/} by hand and leave the volumes"
+    docker_down down --volumes
+  fi
   if [[ $WAY != docker || -n $DATA ]]; then stop_all; fi
   # Only folders this script made itself.
   if [[ -n $DATA && ( $DATA == "$HERE/data" || $DATA == /var/lib/purser-* ) ]]; then rm -rf "$DATA"; fi
