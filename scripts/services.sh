@@ -23,6 +23,8 @@ Usage: scripts/services.sh [VERB]
 Where they come from, for each of the two, the first that applies:
   1. DATABASE_URL or AMQP_URL is set: that server is used and never started or stopped from here
   2. a Docker engine answers: docker-compose.yml (services postgres and rabbitmq)
+     clones of this project on one engine share them, and so does `docker compose up`;
+     COMPOSE_PROJECT_NAME=NAME makes others
   3. local programs, installed with apt-get if they are missing and this user may do so;
      own data and own ports, so servers of the system are neither used nor disturbed
 
@@ -156,15 +158,21 @@ up() {
 down() {
   load_state
   find_data
-  if [[ $WAY == docker ]]; then docker_down stop; fi
-  stop_all
+  # Only these two: Purser itself, if it runs in a container beside them, waits for them.
+  if [[ $WAY == docker ]]; then docker_down stop postgres rabbitmq; fi
+  if [[ $WAY != docker || -n $DATA ]]; then stop_all; fi
 }
 
 wipe() {
   load_state
   find_data
-  if [[ $WAY == docker ]]; then docker_down down --volumes; fi
-  stop_all
+  if [[ $WAY == docker ]]; then
+    # The data are volumes of the engine, which only it can delete.
+    docker_answers || die "no Docker engine answers, so the data in its volumes cannot be deleted" \
+      "start it, or delete ${HERE#"$ROOT"/} by hand and leave the volumes"
+    docker_down down --volumes
+  fi
+  if [[ $WAY != docker || -n $DATA ]]; then stop_all; fi
   # Only folders this script made itself.
   if [[ -n $DATA && ( $DATA == "$HERE/data" || $DATA == /var/lib/purser-* ) ]]; then rm -rf "$DATA"; fi
   rm -rf "$HERE/data" "$HERE/log" "$HERE/env" "$HERE/state"
@@ -173,24 +181,25 @@ wipe() {
 }
 
 status() {
-  local missing=0
+  local missing=0 in_containers=''
   load_state
   find_data
-  if [[ $WAY == docker ]]; then
-    compose ps postgres rabbitmq
-    return
-  fi
+  if [[ $WAY == docker ]]; then in_containers=$(docker_running); fi
   if [[ -n ${DATABASE_URL:-} ]]; then
     say "PostgreSQL is given by DATABASE_URL: $(without_password "$DATABASE_URL")"
+  elif [[ $in_containers == *" postgres "* ]]; then
+    say "PostgreSQL runs on $(postgres_address) (a container of Compose project $(project_name))"
   elif [[ -n $(postgres_pid) ]]; then
-    say "PostgreSQL runs on 127.0.0.1:$POSTGRES_PORT (pid $(postgres_pid))"
+    say "PostgreSQL runs on $(postgres_address) (pid $(postgres_pid))"
   else
     say "PostgreSQL does not run" && missing=1
   fi
   if [[ -n ${AMQP_URL:-} ]]; then
     say "RabbitMQ is given by AMQP_URL: $(without_password "$AMQP_URL")"
+  elif [[ $in_containers == *" rabbitmq "* ]]; then
+    say "RabbitMQ runs on $(rabbitmq_address) (a container of Compose project $(project_name))"
   elif [[ -n $(rabbitmq_pid) ]]; then
-    say "RabbitMQ runs on 127.0.0.1:$AMQP_PORT (pid $(rabbitmq_pid), node $(node_name))"
+    say "RabbitMQ runs on $(rabbitmq_address) (pid $(rabbitmq_pid), node $(node_name))"
   else
     say "RabbitMQ does not run" && missing=1
   fi
@@ -204,13 +213,14 @@ kill_now() {
   load_state
   find_data
   if [[ $WAY == docker ]]; then
-    compose kill --signal SIGKILL "$service"
-    return
+    [[ $(docker_running) == *" $service "* ]] || die "$(title "$service") does not run here; nothing to kill"
+    compose kill --signal SIGKILL "$service" >&2
+  else
+    pids=$(pids_of "$service")
+    [[ -n $pids ]] || die "$(title "$service") does not run here; nothing to kill"
+    signal KILL "$service"
+    await_end "$service" || die "$(title "$service") survived SIGKILL"
   fi
-  pids=$(pids_of "$service")
-  [[ -n $pids ]] || die "$(title "$service") does not run here; nothing to kill"
-  signal KILL "$service"
-  await_end "$service" || die "$(title "$service") survived SIGKILL"
   say "$(title "$service") killed ($(since "$began"))"
 }
 
@@ -219,6 +229,7 @@ start_again() {
   load_state
   if [[ $WAY == docker ]]; then
     docker_up "$service"
+    write_env
     return
   fi
   [[ $WAY == local ]] || die "nothing was started here before; run: scripts/services.sh up"
@@ -326,7 +337,7 @@ choose_way() {
   if [[ -n $before && $before != "$WAY" ]]; then
     say "changing from $before to $WAY"
     find_data
-    if [[ $before == docker ]]; then docker_down stop; else stop_all; fi
+    if [[ $before == docker ]]; then docker_down stop postgres rabbitmq; else stop_all; fi
   fi
 }
 
@@ -353,6 +364,11 @@ docker_up() {
     die "Docker Compose could not start: $*" "PURSER_SERVICES=local uses local programs instead"
   }
   say "$* ready in containers ($(since "$began"))"
+}
+
+# The services that run, each between spaces.
+docker_running() {
+  printf ' %s ' "$(compose ps --services --status running 2>/dev/null | tr '\n' ' ')"
 }
 
 # Where a container is published now, or else where it shall be.
