@@ -6,7 +6,7 @@ use futures::future::join_all;
 use purser::settings::Secret;
 
 use super::{Engine, assert_all, credit, word};
-use crate::support::{LossyProxy, PATIENCE, TestDatabase, poll_until};
+use crate::support::{LossyProxy, PATIENCE, Proxy, TestDatabase, poll_until};
 
 #[actix_rt::test]
 async fn an_operation_that_the_database_refuses_fails_alone() {
@@ -117,4 +117,31 @@ async fn a_database_that_lets_nobody_in_for_a_while_loses_nothing() {
 #[actix_rt::test]
 async fn a_database_without_room_for_connections_loses_nothing() {
     check_outage("CONNECTION LIMIT 0", "CONNECTION LIMIT -1").await;
+}
+
+#[actix_rt::test]
+async fn a_connection_whose_other_end_is_silently_gone_is_given_up_and_everything_is_applied_once() {
+    let database = Arc::new(TestDatabase::with_wallets(10).await);
+    let proxy = Proxy::start(&database.url).await;
+    let url = proxy.url.clone();
+    let engine = Engine::start_on(database, |settings| {
+        settings.database.url = Secret::new(url);
+        // Together they are the time that a silent connection has. The server ends its half, and its locks, by the second.
+        settings.database.acquire_timeout_ms = 1000;
+        settings.database.statement_timeout_ms = 500;
+        settings.engine.lanes = 1;
+    });
+    let count = || engine.metrics.operations.with_label_values(&["invoice", "Success"]).get();
+    let rounds = load(&engine, 10, async || {
+        for silences in 1..=3 {
+            let before = count();
+            poll_until(PATIENCE, "operations are answered", async || count() > before + 20).await;
+            let connections = proxy.connections();
+            proxy.silence();
+            poll_until(PATIENCE, "the silence is noticed", async || engine.retries("connection") >= silences).await;
+            poll_until(PATIENCE, "another connection is made", async || proxy.connections() > connections).await;
+        }
+    })
+    .await;
+    engine.assert_in_line(10 * rounds).await;
 }
