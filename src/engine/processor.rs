@@ -187,7 +187,7 @@ impl Processor {
     }
 
     /// Brings the actor of a wallet to panic, if it has one, as a bug would. For tests; no release has it.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     #[doc(hidden)]
     pub fn panic_in_actor(&self, wallet: WalletId) {
         if let Some(actor) = self.0.registry.addr(wallet) {
@@ -315,6 +315,21 @@ mod tests {
             assert!(matches!(submission.await, Err(SubmitError::Abandoned)));
         }
         until(|| processor.in_flight() == 0).await;
+    }
+
+    #[actix_rt::test]
+    async fn an_actor_that_cannot_start_answers_and_holds_up_nobody() {
+        let processor = processor_without_database();
+        for lane in &processor.0.lanes {
+            lane.thread.stop();
+            until(|| !lane.thread.spawn_fn(|| ())).await;
+        }
+        // On another thread: holding the registry's lock for ever would be seen as a test that fails, not as one that hangs.
+        let submitting = std::thread::spawn(move || (0..3).map(|_| processor.submit(look(1))).collect::<Vec<_>>());
+        until(|| submitting.is_finished()).await;
+        for submission in submitting.join().unwrap() {
+            assert!(matches!(submission.await, Err(SubmitError::Abandoned)));
+        }
     }
 
     #[actix_rt::test]

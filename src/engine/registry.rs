@@ -128,7 +128,7 @@ impl Registry {
         abandoned.get(&wallet).is_some_and(|death| *death > since)
     }
 
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub fn addr(&self, wallet: WalletId) -> Option<Addr<WalletActor>> {
         self.slots.get(&wallet).map(|slot| slot.addr.clone())
     }

@@ -165,7 +165,7 @@ impl Drop for WalletActor {
 }
 
 /// No release has it.
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 pub(super) mod testing {
     use super::{Handler, Message, WalletActor};
 
