@@ -98,6 +98,11 @@ impl Consumer {
                 }
             }
         }
+        // Not while something is not done: the broker would hand those behind it to the next consumer at once, and what it had just sent
+        // would come before what is handed back later. Acks stay held, and the end of the channel hands everything back in its order.
+        if self.heard_of.load(Ordering::Acquire) != read || *self.is_abandoned.borrow() {
+            return Ok(());
+        }
         let cancelled = tokio::time::timeout(CANCEL_TIMEOUT, self.cancel()).await;
         self.hold_acks.send_replace(false);
         cancelled.unwrap_or_else(|_| {

@@ -198,7 +198,8 @@ impl Supervisor {
         self.topology.declare(&connection).await?;
         let parts = self.parts(&connection, pace).await.map_err(SessionError::Consume)?;
         let channels = [parts.settler.channel.clone(), parts.dead_letters.channel.clone()];
-        Ok(Session { connection, channels, parts })
+        let deliveries = parts.consumer.deliveries.clone();
+        Ok(Session { connection, channels, deliveries, parts })
     }
 
     /// One channel consumes, replies and acknowledges, in that order; another publishes dead letters and confirms.
@@ -259,6 +260,8 @@ struct Session {
     connection: Connection,
     /// Kept until the connection has been closed: a channel that is dropped closes itself, and the two goodbyes would get in each other's way.
     channels: [Channel; 2],
+    /// Likewise: a consumer that is dropped cancels itself, and the broker would go on with the next one before it takes back what is left.
+    deliveries: lapin::Consumer,
     parts: Parts,
 }
 
@@ -310,7 +313,7 @@ impl Session {
         parts.shutdown().await;
         // A connection that is broken has nothing to say any more.
         timeout(GOODBYE_TIMEOUT, self.connection.close(200, "done".into())).await.ok();
-        drop(self.channels);
+        drop((self.deliveries, self.channels));
         result
     }
 }

@@ -28,10 +28,6 @@ const FLUSH_MAX: usize = 1024;
 /// How often it looks at what nobody tells it of: returned replies.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How long the channel stays open after acks one by one. RabbitMQ hands a quorum queue some 32 of them and keeps the rest until those are
-/// on disk; a channel that is closed meanwhile forgets them, and what was done would come again.
-const ACKS_GRACE: Duration = Duration::from_millis(200);
-
 /// A delivery whose fate is known.
 #[derive(Debug)]
 pub(super) struct Settled {
@@ -80,12 +76,9 @@ impl Settler {
             }
             self.flush(&mut batch).await.map_err(SessionError::Settler)?;
         }
+        self.acknowledge().await.map_err(SessionError::Settler)?;
         self.acknowledge_stragglers().await.map_err(SessionError::Settler)?;
-        if !*self.is_abandoned.borrow() {
-            return Ok(());
-        }
-        tokio::time::sleep(ACKS_GRACE).await;
-        Err(SessionError::Abandoned)
+        if *self.is_abandoned.borrow() { Err(SessionError::Abandoned) } else { Ok(()) }
     }
 
     async fn flush(&mut self, batch: &mut Vec<Settled>) -> lapin::Result<()> {

@@ -20,15 +20,14 @@ const WALLETS: usize = 10;
 /// A published credit and its answer to come.
 type Asked = oneshot::Receiver<Delivery>;
 
-/// Publishes credits to each wallet in turn; the `n`-th of a wallet is `n` cents. The wallets up to `keyed` get a key with each.
-async fn publish(client: &Amqp, names: &Names, cents: std::ops::RangeInclusive<usize>, keyed: usize) -> Vec<Asked> {
+/// Publishes credits to each wallet in turn; the `n`-th of a wallet is `n` cents. Each has a key.
+async fn publish(client: &Amqp, names: &Names, cents: std::ops::RangeInclusive<usize>) -> Vec<Asked> {
     let mut asked = Vec::new();
     for cents in cents {
         for wallet in 1..=WALLETS {
             let amount = format!("{}.{:02}", cents / 100, cents % 100);
             let body = format!(r#"{{"wallet_id":{wallet},"currency":"USD","amount":{amount}}}"#);
-            let message = Message::new(&names.operations, "invoice", body);
-            let message = if wallet <= keyed { message.key(&format!("{wallet}-{cents}")) } else { message };
+            let message = Message::new(&names.operations, "invoice", body).key(&format!("{wallet}-{cents}"));
             asked.push(client.ask(message).await);
         }
     }
@@ -56,7 +55,6 @@ async fn when_a_wallets_actor_panics_none_of_its_messages_overtakes_another() {
     let names = Names::new();
     let broker = BrokerOnly::start_with(&names, &database, |settings| {
         settings.database.lock_timeout_ms = 20;
-        // It fills while acks are held, so that no delivery is on its way when a session ends.
         settings.broker.prefetch = 100;
     });
     poll_until(PATIENCE, "consuming", || async { broker.metrics.amqp_connected.get() == 1 }).await;
@@ -64,8 +62,7 @@ async fn when_a_wallets_actor_panics_none_of_its_messages_overtakes_another() {
     // Their lines grow, so that each actor has something to lose.
     let mut locked = database.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM wallets WHERE id <= 3 FOR UPDATE").execute(&mut *locked).await.unwrap();
-    // They have keys. The wallets from 6 on need none: they must not notice.
-    let publishing = publish(&client, &names, 1..=100, 5);
+    let publishing = publish(&client, &names, 1..=100);
     let panicking = async {
         poll_until(PATIENCE, "lines have grown", async || broker.processor.in_flight() > 50).await;
         (1..=3).for_each(|wallet| broker.processor.panic_in_actor(WalletId(wallet)));
@@ -85,18 +82,22 @@ async fn when_a_wallets_actor_panics_none_of_its_messages_overtakes_another() {
 async fn what_a_stop_leaves_behind_is_done_by_the_next_instance_in_its_order() {
     let database = TestDatabase::with_wallets(10).await;
     let names = Names::new();
-    let adjust = |settings: &mut Settings| settings.database.acquire_timeout_ms = 100;
+    let adjust = |settings: &mut Settings| {
+        settings.database.acquire_timeout_ms = 100;
+        // Less than is published: the next instance must not get what is still in the queue before what the first one holds.
+        settings.broker.prefetch = 100;
+    };
     let first = BrokerOnly::start_with(&names, &database, adjust);
     poll_until(PATIENCE, "consuming", || async { first.metrics.amqp_connected.get() == 1 }).await;
     let second = BrokerOnly::start_with(&names, &database, adjust);
     poll_until(PATIENCE, "standing by", || async { second.metrics.amqp_connected.get() == 1 }).await;
     let client = Amqp::connect(&amqp_url()).await.unwrap();
-    let mut asked = publish(&client, &names, 1..=10, WALLETS).await;
+    let mut asked = publish(&client, &names, 1..=10).await;
     poll_until(PATIENCE, "some are done", || async { first.settled(&names, "ack") > 0 }).await;
 
     database.alter("ALLOW_CONNECTIONS false").await;
     database.terminate_connections().await;
-    asked.extend(publish(&client, &names, 11..=30, WALLETS).await);
+    asked.extend(publish(&client, &names, 11..=30).await);
     poll_until(PATIENCE, "some wait", || async { first.processor.in_flight() > WALLETS }).await;
     assert!(first.stop_within(Duration::from_millis(100)).await > 0, "it runs out of time");
     poll_until(PATIENCE, "the next has them", || async { second.processor.in_flight() > WALLETS }).await;
@@ -130,7 +131,7 @@ async fn a_lane_that_panics_ends_the_process_with_an_error_and_the_next_one_goes
         async || reqwest::get(format!("http://{address}/readyz")).await.is_ok_and(|ready| ready.status() == 200);
     poll_until(PATIENCE, "readiness", is_ready).await;
     let client = Amqp::connect(&amqp_url()).await.unwrap();
-    let publishing = publish(&client, &names, 1..=50, WALLETS);
+    let publishing = publish(&client, &names, 1..=50);
     let dying = async {
         poll_until(PATIENCE, "some are done", async || database.available(1, "USD").await != "0").await;
         processor.submit_with(operation("balance 1"), |_| panic!("a bug, on purpose"));
