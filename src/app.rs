@@ -79,14 +79,32 @@ impl App {
         &self.processor
     }
 
-    /// Serves until SIGINT or SIGTERM, then stops. A second signal ends the process at once: nothing that was answered is lost by that.
+    /// Serves until SIGINT or SIGTERM, then stops; see [`Self::run_until`].
     pub async fn run_until_signal(self) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
-        let name = signals.next().await;
-        tracing::info!(signal = name, "stopping: what was accepted is finished first");
+        self.run_until(async || signals.next().await).await
+    }
+
+    /// Serves until `next_signal` gives its name, then stops. A second signal ends it at once: nothing that was answered is lost by that.
+    ///
+    /// An engine that can do no more stops it too, and is an error: whoever supervises the process is to start it again.
+    pub async fn run_until(self, mut next_signal: impl AsyncFnMut() -> &'static str) -> anyhow::Result<()> {
+        let processor = self.processor.clone();
+        let result = tokio::select! {
+            name = next_signal() => {
+                tracing::info!(signal = name, "stopping: what was accepted is finished first");
+                Ok(())
+            }
+            () = processor.until_a_lane_died() => {
+                tracing::error!("stopping: the engine has lost a lane; what the others accepted is finished first");
+                Err(anyhow::anyhow!(
+                    "the engine lost a lane by a panic, a bug: the log says where; what was not answered is delivered again, start Purser anew"
+                ))
+            }
+        };
         tokio::select! {
-            () = self.stop() => Ok(()),
-            name = signals.next() => {
+            () = self.stop() => result,
+            name = next_signal() => {
                 tracing::warn!(signal = name, "stopping at once");
                 anyhow::bail!("stopped before everything accepted was finished; the broker delivers it again")
             }

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod engine;
 pub mod http;
 pub mod ledger;
+pub mod pause;
 pub mod posting;
 pub mod settings;
 pub mod store;

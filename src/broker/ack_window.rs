@@ -18,7 +18,7 @@ enum Slot {
     Open,
     /// To be acknowledged.
     Finished,
-    /// Acknowledged by itself, or handed back.
+    /// Acknowledged by itself.
     Settled,
 }
 
@@ -29,13 +29,14 @@ impl AckWindow {
 
     /// The delivery is to be acknowledged.
     pub(super) fn finish(&mut self, tag: u64) {
-        self.set(tag, Slot::Finished);
+        let position = tag.checked_sub(self.first).expect("a delivery is settled once");
+        let position = usize::try_from(position).expect("the prefetch bounds the window");
+        if position >= self.slots.len() {
+            self.slots.resize(position + 1, Slot::Open);
+        }
+        let before = std::mem::replace(&mut self.slots[position], Slot::Finished);
+        assert_eq!(before, Slot::Open, "a delivery is settled once");
         self.finished += 1;
-    }
-
-    /// The delivery was handed back.
-    pub(super) fn hand_back(&mut self, tag: u64) {
-        self.set(tag, Slot::Settled);
     }
 
     /// Finished deliveries that wait for their ack.
@@ -71,16 +72,6 @@ impl AckWindow {
         self.finished -= tags.len();
         tags
     }
-
-    fn set(&mut self, tag: u64, slot: Slot) {
-        let position = tag.checked_sub(self.first).expect("a delivery is settled once");
-        let position = usize::try_from(position).expect("the prefetch bounds the window");
-        if position >= self.slots.len() {
-            self.slots.resize(position + 1, Slot::Open);
-        }
-        let before = std::mem::replace(&mut self.slots[position], slot);
-        assert_eq!(before, Slot::Open, "a delivery is settled once");
-    }
 }
 
 #[cfg(test)]
@@ -115,13 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_that_was_handed_back_is_passed_over() {
-        let mut window = window(&[1, 3]);
-        window.hand_back(2);
-        window.hand_back(4);
-        assert_eq!(window.take_prefix(), Some(3));
-        window.hand_back(5);
-        assert_eq!(window.take_prefix(), None);
+    fn a_delivery_that_stays_open_is_never_acknowledged() {
+        let mut window = window(&[1, 3, 5]);
+        assert_eq!((window.take_prefix(), window.take_stragglers()), (Some(1), vec![3, 5]));
+        window.finish(4);
+        assert_eq!((window.take_prefix(), window.take_stragglers()), (None, vec![4]));
     }
 
     #[test]
@@ -144,7 +133,8 @@ mod tests {
             let mut unacked: std::collections::BTreeSet<u64> = (1..=40).collect();
             let mut finished = std::collections::BTreeSet::new();
             for (tag, step) in order.into_iter().zip(steps) {
-                if step == 7 { window.hand_back(tag); unacked.remove(&tag); } else { window.finish(tag); finished.insert(tag); }
+                window.finish(tag);
+                finished.insert(tag);
                 if step % 3 == 0 && let Some(up_to) = window.take_prefix() {
                     prop_assert!(unacked.contains(&up_to));
                     let covered: Vec<u64> = unacked.range(..=up_to).copied().collect();

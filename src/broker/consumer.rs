@@ -15,7 +15,7 @@ use super::message::{self, Envelope, Intake};
 use super::session::SessionError;
 use super::settler::Settled;
 use super::verdict::Fate;
-use crate::engine::Processor;
+use crate::engine::Sequence;
 use crate::wire::{self, Limits};
 
 /// How long a stop waits for a moment when everything delivered is committed. Longer than any batch takes while the database is well.
@@ -39,7 +39,7 @@ const TURN: u64 = 64;
 pub(super) struct Consumer {
     pub(super) channel: Channel,
     pub(super) deliveries: lapin::Consumer,
-    pub(super) processor: Processor,
+    pub(super) operations: Sequence,
     pub(super) system_000: Option<String>,
     pub(super) limits: Limits,
     pub(super) settled: mpsc::UnboundedSender<Settled>,
@@ -47,6 +47,8 @@ pub(super) struct Consumer {
     pub(super) heard_of: Arc<AtomicU64>,
     /// While it says true, the settler acknowledges nothing.
     pub(super) hold_acks: watch::Sender<bool>,
+    /// Says true once an operation has no outcome: the session is to end, so that it comes again.
+    pub(super) is_abandoned: watch::Receiver<bool>,
     pub(super) stop: watch::Receiver<bool>,
     /// When it stops without being told.
     pub(super) until: Option<Instant>,
@@ -54,7 +56,7 @@ pub(super) struct Consumer {
 
 impl Consumer {
     pub(super) async fn run(mut self) -> Result<(), SessionError> {
-        let told = told(self.stop.clone(), self.until);
+        let told = told(self.stop.clone(), self.is_abandoned.clone(), self.until);
         tokio::pin!(told);
         let mut read = 0;
         loop {
@@ -73,7 +75,7 @@ impl Consumer {
         self.wind_down(read).await
     }
 
-    /// Stops so that another instance can take over in order: no ack, so that the broker delivers the rest of the prefetch at most; then,
+    /// Stops so that another session, of this instance or of another, can take over in order: no ack, so that the broker delivers the rest of the prefetch at most; then,
     /// when all of it is committed, no consumer; then all acks.
     async fn wind_down(&mut self, mut read: u64) -> Result<(), SessionError> {
         self.hold_acks.send_replace(true);
@@ -95,6 +97,11 @@ impl Consumer {
                     }
                 }
             }
+        }
+        // Not while something is not done: the broker would hand those behind it to the next consumer at once, and what it had just sent
+        // would come before what is handed back later. Acks stay held, and the end of the channel hands everything back in its order.
+        if self.heard_of.load(Ordering::Acquire) != read || *self.is_abandoned.borrow() {
+            return Ok(());
         }
         let cancelled = tokio::time::timeout(CANCEL_TIMEOUT, self.cancel()).await;
         self.hold_acks.send_replace(false);
@@ -131,10 +138,11 @@ impl Consumer {
         match intake {
             Intake::Submit(operation) => {
                 let request = operation.request.clone();
-                self.processor.submit_with(operation, move |result| settle(Fate::Answered(request, result)));
+                self.operations.submit_with(operation, move |result| settle(Fate::Answered(request, result)));
             }
             Intake::SubmitEach(each) => {
-                wire::submit_each(&self.processor, each, move |parts| settle(Fate::AnsweredEach(parts)));
+                let submit = |operation, answer| self.operations.submit_with(operation, answer);
+                wire::submit_each(submit, each, move |parts| settle(Fate::AnsweredEach(parts)));
             }
             Intake::Refused(refusal) => settle(Fate::Refused(refusal)),
             Intake::Ambiguous => settle(Fate::Ambiguous),
@@ -143,10 +151,13 @@ impl Consumer {
 }
 
 /// Returns when it is time to stop.
-async fn told(mut stop: watch::Receiver<bool>, until: Option<Instant>) {
+async fn told(mut stop: watch::Receiver<bool>, mut is_abandoned: watch::Receiver<bool>, until: Option<Instant>) {
     let asked = async {
         // An error means that whoever could ask is gone.
-        stop.wait_for(|stop| *stop).await.ok();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            _ = is_abandoned.wait_for(|is_abandoned| *is_abandoned) => {}
+        }
     };
     match until {
         Some(until) => drop(tokio::time::timeout_at(until, asked).await),

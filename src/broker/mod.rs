@@ -70,7 +70,8 @@ impl Broker {
     /// Takes no more deliveries. When it returns, everything that was delivered has been submitted.
     ///
     /// Acks are held back meanwhile, so that the broker hands out no more than the prefetch, and the consumer is cancelled when all of that is
-    /// committed, or after a short while: another instance takes over from there, and a wallet's operations stay in their order.
+    /// committed: another instance takes over from there, and a wallet's operations stay in their order. If it is not after a short while, the
+    /// consumer stays until the connection is closed, and another instance takes over with what is left.
     /// A broker that does not listen, as under a memory or disk alarm, is not waited for: its deliveries are left to it.
     pub async fn stop_consuming(&self) {
         self.stop.send_replace(true);

@@ -19,6 +19,7 @@ use super::direct_replies::DirectReplies;
 use super::settler::{Counters, Settled, Settler};
 use super::topology::{DeclareError, Topology, short};
 use crate::engine::Processor;
+use crate::pause::jittered;
 use crate::settings::{self, Settings, ms};
 use crate::telemetry::Metrics;
 use crate::wire::Limits;
@@ -32,7 +33,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How soon a broker that fell silent counts as gone, unless its address says otherwise. Seconds. RabbitMQ suggests 60.
 const HEARTBEAT: u16 = 20;
 
-/// How long a session reads one message at a time after a message that could not be read.
+/// How long a session reads one message at a time after one that was ended by a message, or may have been.
 const CAREFUL_SPAN: Duration = Duration::from_secs(5);
 
 /// A session that lived this long was in order: the pauses start anew. One that ended sooner may end as soon the next time.
@@ -90,6 +91,8 @@ pub(super) enum SessionError {
     Settler(#[source] lapin::Error),
     #[error("publishing dead letters failed")]
     DeadLetter(#[source] lapin::Error),
+    #[error("the engine abandoned an operation; it is to be delivered again, with those behind it")]
+    Abandoned,
     #[error("a part of the session ended by a panic: a bug")]
     Panic(#[source] JoinError),
 }
@@ -106,9 +109,13 @@ impl SessionError {
         }
     }
 
-    /// Whether the broker delivered something that lapin cannot read.
-    fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Consumer(error) if matches!(error.kind(), ErrorKind::ParsingError(_)))
+    /// Whether one delivery may have ended it, and may do so again: lapin cannot read it, or it brings an actor to panic.
+    fn is_poisoned(&self) -> bool {
+        match self {
+            Self::Consumer(error) => matches!(error.kind(), ErrorKind::ParsingError(_)),
+            Self::Abandoned => true,
+            _ => false,
+        }
     }
 }
 
@@ -156,15 +163,15 @@ impl Supervisor {
                     tracing::info!(queue = self.topology.queue, ?pace, "consuming operations");
                     let result = session.run(|| self.set_health(false), &self.consuming_ended).await;
                     self.set_health(false);
-                    // What cannot be read ends a session at once, but not for ever: the delivery limit takes it away.
-                    if began.elapsed() >= STEADY_SPAN || result.as_ref().is_err_and(SessionError::is_unreadable) {
+                    // What is poisonous ends a session at once, but not for ever: the delivery limit takes it away.
+                    if began.elapsed() >= STEADY_SPAN || result.as_ref().is_err_and(SessionError::is_poisoned) {
                         pause = RECONNECT_PAUSE_MIN;
                     }
                     result
                 }
                 Err(error) => Err(error),
             };
-            pace = if result.as_ref().is_err_and(SessionError::is_unreadable) { Pace::Careful } else { Pace::Full };
+            pace = if result.as_ref().is_err_and(SessionError::is_poisoned) { Pace::Careful } else { Pace::Full };
             if let Err(error) = result {
                 if error.is_lasting() {
                     pause = self.pause_max();
@@ -199,7 +206,8 @@ impl Supervisor {
         self.topology.declare(&connection).await?;
         let parts = self.parts(&connection, DirectReplies::new(uri), pace).await.map_err(SessionError::Consume)?;
         let channels = [parts.settler.channel.clone(), parts.dead_letters.channel.clone()];
-        Ok(Session { connection, channels, parts })
+        let deliveries = parts.consumer.deliveries.clone();
+        Ok(Session { connection, channels, deliveries, parts })
     }
 
     /// One channel consumes, replies and acknowledges, in that order; another publishes dead letters and confirms.
@@ -222,16 +230,18 @@ impl Supervisor {
         let (letters, posted) = mpsc::unbounded_channel();
         let (safe, safe_letters) = mpsc::unbounded_channel();
         let (hold_acks, acks_held) = watch::channel(false);
+        let (abandons, is_abandoned) = watch::channel(false);
         let heard_of = Arc::new(AtomicU64::new(0));
         let consumer = Consumer {
             channel: channel.clone(),
             deliveries,
-            processor: self.processor.clone(),
+            operations: self.processor.sequence(),
             system_000: self.topology.system_000.clone(),
             limits: self.limits,
             settled,
             heard_of: Arc::clone(&heard_of),
             hold_acks,
+            is_abandoned,
             stop: self.stop.clone(),
             until,
         };
@@ -247,7 +257,7 @@ impl Supervisor {
             window: AckWindow::new(),
             stragglers_max: usize::from(prefetch / 2),
             letters_pending: 0,
-            requeues: std::collections::VecDeque::new(),
+            is_abandoned: abandons,
         };
         let dead_letters = DeadLetters { channel: confirming, topology: self.topology.clone(), letters: posted, safe };
         Ok(Parts { consumer, settler, dead_letters })
@@ -259,6 +269,8 @@ struct Session {
     connection: Connection,
     /// Kept until the connection has been closed: a channel that is dropped closes itself, and the two goodbyes would get in each other's way.
     channels: [Channel; 2],
+    /// Likewise: a consumer that is dropped cancels itself, and the broker would go on with the next one before it takes back what is left.
+    deliveries: lapin::Consumer,
     parts: Parts,
 }
 
@@ -300,6 +312,8 @@ impl Session {
                         consuming_ended.send_replace(true);
                     }
                 }
+                // It ends anyway.
+                Some(Ok((_, Err(SessionError::Abandoned)))) if is_stopping => break Ok(()),
                 Some(Ok((id, Err(error)))) if id == consumer => break Err(error),
                 Some(Ok((_, Err(error)))) => break Err(explained(&mut parts, consumer, error).await),
                 Some(Err(error)) => break Err(SessionError::Panic(error)),
@@ -308,7 +322,7 @@ impl Session {
         parts.shutdown().await;
         // A connection that is broken has nothing to say any more.
         timeout(GOODBYE_TIMEOUT, self.connection.close(200, "done".into())).await.ok();
-        drop(self.channels);
+        drop((self.deliveries, self.channels));
         result
     }
 }
@@ -342,12 +356,6 @@ async fn explained(
         None
     };
     timeout(EXPLANATION_TIMEOUT, explanation).await.ok().flatten().unwrap_or(error)
-}
-
-/// Between half the pause and all of it, so that many who lost a broker do not come back at once.
-fn jittered(pause: Duration) -> Duration {
-    let half = pause / 2;
-    half + Duration::from_micros(rand::random_range(0..=u64::try_from(half.as_micros()).unwrap_or(u64::MAX)))
 }
 
 /// An error with all its sources, for a log line.

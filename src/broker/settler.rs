@@ -1,18 +1,17 @@
 //! Fates in, replies and acks out: for all that is there at once, first every reply, then one ack for all deliveries they belong to.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicNackOptions, BasicPublishOptions};
+use lapin::options::{BasicAckOptions, BasicPublishOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel};
 use prometheus::IntCounter;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use super::ack_window::AckWindow;
 use super::dead_letter::Letter;
@@ -27,10 +26,7 @@ use crate::wire::{Dialect, Reply};
 /// Fates that are dealt with at once.
 const FLUSH_MAX: usize = 1024;
 
-/// How long a delivery is kept before it is handed back: at once would be a loop.
-const REQUEUE_PAUSE: Duration = Duration::from_secs(1);
-
-/// How often it looks at what nobody tells it of: returned replies, deliveries to hand back.
+/// How often it looks at what nobody tells it of: returned replies.
 const TICK: Duration = Duration::from_millis(250);
 
 /// A delivery whose fate is known.
@@ -55,7 +51,8 @@ pub(super) struct Settler {
     /// Finished deliveries behind an unfinished one that are acknowledged one by one, so that one slow wallet does not use up the prefetch.
     pub(super) stragglers_max: usize,
     pub(super) letters_pending: usize,
-    pub(super) requeues: VecDeque<(Instant, u64)>,
+    /// Tells the consumer, and says at the end, that a delivery was left to the broker.
+    pub(super) is_abandoned: watch::Sender<bool>,
 }
 
 /// A reply on its way.
@@ -81,9 +78,10 @@ impl Settler {
             }
             self.flush(&mut batch).await.map_err(SessionError::Settler)?;
         }
+        self.acknowledge().await.map_err(SessionError::Settler)?;
         self.acknowledge_stragglers().await.map_err(SessionError::Settler)?;
         self.direct_replies.close().await;
-        Ok(())
+        if *self.is_abandoned.borrow() { Err(SessionError::Abandoned) } else { Ok(()) }
     }
 
     async fn flush(&mut self, batch: &mut Vec<Settled>) -> lapin::Result<()> {
@@ -93,7 +91,6 @@ impl Settler {
         // The replies go first: an ack without its reply would be a caller who waits for ever.
         self.publish(publications).await?;
         self.publish_direct(direct).await?;
-        self.hand_back_due().await?;
         if !*self.hold_acks.borrow_and_update() {
             self.acknowledge().await?;
         }
@@ -134,8 +131,10 @@ impl Settler {
                 let counter = self.counters.park.clone();
                 self.send_letter(Letter { delivery, reason, counter });
             }
-            Verdict::Requeue => self.requeues.push_back((Instant::now() + REQUEUE_PAUSE, tag)),
-            Verdict::Leave => {}
+            Verdict::Leave => {
+                self.counters.requeue.inc();
+                self.is_abandoned.send_replace(true);
+            }
         }
         publication
     }
@@ -198,15 +197,6 @@ impl Settler {
     async fn acknowledge_stragglers(&mut self) -> lapin::Result<()> {
         for tag in self.window.take_stragglers() {
             self.channel.basic_ack(tag, BasicAckOptions::default()).await?;
-        }
-        Ok(())
-    }
-
-    async fn hand_back_due(&mut self) -> lapin::Result<()> {
-        while let Some((_, tag)) = self.requeues.pop_front_if(|(due, _)| *due <= Instant::now()) {
-            self.window.hand_back(tag);
-            self.counters.requeue.inc();
-            self.channel.basic_nack(tag, BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await?;
         }
         Ok(())
     }

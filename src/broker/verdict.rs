@@ -15,9 +15,8 @@ pub(super) enum Verdict {
     DeadLetter(Reason),
     /// It may have been applied before: it goes to the dead letters for someone to decide.
     Park(Reason),
-    /// It is handed back after a pause, to be delivered again.
-    Requeue,
-    /// Purser is stopping: the broker takes it back when the connection ends.
+    /// It has no outcome yet. The broker takes it back when the session ends, with all that is not acknowledged and in the old order.
+    /// Handing it back by itself would let the wallet's next operations overtake it.
     Leave,
 }
 
@@ -79,8 +78,7 @@ pub(super) fn of(fate: &Fate, dialect: Dialect, routing_key: &str, asker: Asker)
             (verdict, Some(wire::reply_to(dialect, request, outcome)))
         }
         Fate::Answered(_, Ok(outcome)) => (unasked(outcome), None),
-        Fate::Answered(_, Err(SubmitError::ShuttingDown)) => (Verdict::Leave, None),
-        Fate::Answered(_, Err(error)) if error.is_transient() => (Verdict::Requeue, None),
+        Fate::Answered(_, Err(error)) if error.is_transient() => (Verdict::Leave, None),
         Fate::Answered(_, Err(error)) => {
             let reply = waits.then(|| wire::reply_failure(dialect, routing_key, error));
             (Verdict::DeadLetter(Reason::not_stored(error)), reply)
@@ -97,11 +95,8 @@ fn of_each(parts: &[Part], waits: bool) -> (Verdict, Option<Reply>) {
             _ => None,
         })
     };
-    if errors().any(|error| matches!(error, SubmitError::ShuttingDown)) {
-        return (Verdict::Leave, None);
-    }
     if errors().any(SubmitError::is_transient) {
-        return (Verdict::Requeue, None);
+        return (Verdict::Leave, None);
     }
     if waits {
         return (Verdict::Ack, Some(wire::reply_to_each(parts)));
@@ -179,7 +174,6 @@ mod tests {
                 Verdict::Refuse => "refuse".to_owned(),
                 Verdict::DeadLetter(reason) => format!("dead_letter {}", reason.code),
                 Verdict::Park(reason) => format!("park {}", reason.code),
-                Verdict::Requeue => "requeue".to_owned(),
                 Verdict::Leave => "leave".to_owned(),
             };
             let code = reply.map(|reply| format!(", {}", reply.status)).unwrap_or_default();
@@ -197,11 +191,12 @@ mod tests {
         check(&Fate::Refused(refusal), "refuse, 400", "dead_letter malformed_json");
         check(&Fate::Ambiguous, "park ambiguous_redelivery", "park ambiguous_redelivery");
         check(&answered(Err(SubmitError::ShuttingDown)), "leave", "leave");
-        check(&answered(Err(SubmitError::Abandoned)), "requeue", "requeue");
+        check(&answered(Err(SubmitError::Abandoned)), "leave", "leave");
+        check(&answered(Err(SubmitError::Panicked)), "dead_letter not_stored, 500", "dead_letter not_stored");
         let refused = Arc::new(StoreError::from(sqlx::Error::RowNotFound));
         check(&each([Ok(Ok(())), Ok(Err(Rejection::InsufficientFunds))]), "ack, 200", "ack");
         check(&each([Ok(Ok(())), Ok(Err(Rejection::WalletUnknown))]), "ack, 200", "dead_letter wallet_unknown");
-        check(&each([Ok(Ok(())), Err(SubmitError::Abandoned)]), "requeue", "requeue");
+        check(&each([Ok(Ok(())), Err(SubmitError::Abandoned)]), "leave", "leave");
         check(&each([Err(SubmitError::ShuttingDown), Err(SubmitError::Abandoned)]), "leave", "leave");
         let lost = Err(SubmitError::Store(Arc::clone(&refused)));
         check(&each([Ok(Ok(())), lost]), "ack, 200", "dead_letter not_stored");

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message, WrapFuture};
 use prometheus::Histogram;
 
+use super::door::Door;
 use super::responder::{Responder, Submitted};
 use super::settle::{Settled, Settler};
 use super::wallet::{GroupDone, WalletActor};
@@ -18,6 +19,7 @@ use crate::telemetry::metrics::seconds;
 /// Commits what its wallets have ready: everything there is, up to a limit, as one batch; then the next.
 pub(super) struct Lane {
     settler: Arc<Settler>,
+    door: Arc<Door>,
     metrics: Arc<Metrics>,
     durations: Durations,
     batch_operations_max: usize,
@@ -59,9 +61,9 @@ struct Batch {
 }
 
 impl Lane {
-    pub fn new(settler: Arc<Settler>, metrics: Arc<Metrics>, batch_operations_max: usize) -> Self {
+    pub fn new(settler: Arc<Settler>, door: Arc<Door>, metrics: Arc<Metrics>, batch_operations_max: usize) -> Self {
         let durations = Durations::new(&metrics);
-        Self { settler, metrics, durations, batch_operations_max, ready: VecDeque::new(), turn: Turn::Idle }
+        Self { settler, door, metrics, durations, batch_operations_max, ready: VecDeque::new(), turn: Turn::Idle }
     }
 
     /// Starts the next batch unless one is under way or nothing is ready.
@@ -149,6 +151,23 @@ impl Handler<Group> for Lane {
     fn handle(&mut self, group: Group, context: &mut Self::Context) {
         self.ready.push_back(group);
         self.advance(context);
+    }
+}
+
+impl Drop for Lane {
+    /// A lane that dies takes its thread with it. Its wallets' actors live there and would wait for it for ever; as they are dropped, they
+    /// answer their callers. No other lane takes over: what this one was committing may still be on its way to the database, and a successor
+    /// could overtake it. So the process ends, and what it leaves behind is delivered again in its order.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        self.door.lane_died();
+        self.metrics.actor_panics.with_label_values(&["lane"]).inc();
+        tracing::error!("a lane panicked; the process has to end");
+        if let Some(thread) = Arbiter::try_current() {
+            thread.stop();
+        }
     }
 }
 

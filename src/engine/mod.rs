@@ -11,12 +11,14 @@
 //! ```
 //! There is no timer in it: while a batch commits, the next one gathers. It decides nothing about money, see [`crate::posting`].
 
+mod door;
 pub mod expiry;
 mod lane;
 mod processor;
 mod registry;
 mod responder;
+mod retry;
 mod settle;
 mod wallet;
 
-pub use processor::{Processor, SubmitError};
+pub use processor::{Processor, Sequence, SubmitError};

@@ -1,12 +1,13 @@
 //! The way into the engine, and the only way to change a balance.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Arbiter};
 use tokio::sync::oneshot;
 
+use super::door::Door;
 use super::lane::Lane;
 use super::registry::Registry;
 use super::responder::{InFlight, Responder, Submitted};
@@ -30,7 +31,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     batch_operations_max: usize,
     incarnations: AtomicU64,
-    is_closed: AtomicBool,
+    door: Arc<Door>,
 }
 
 /// A lane has a thread of its own, and the actors of its wallets live there too: what they say to each other crosses no thread.
@@ -48,6 +49,9 @@ pub enum SubmitError {
     /// What held it ended by a panic or by a stop that ran out of time: it may or may not have been applied.
     #[error("the operation was abandoned; it may or may not have been applied")]
     Abandoned,
+    /// It brought out a bug in what decides or writes it, and would again.
+    #[error("the operation met a bug and was given up; look into its wallet before asking again")]
+    Panicked,
     /// The database refused it for a reason that trying again cannot mend; nothing was applied.
     #[error("the operation could not be stored")]
     Store(#[source] Arc<StoreError>),
@@ -58,7 +62,7 @@ impl SubmitError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::ShuttingDown | Self::Abandoned => true,
-            Self::Store(_) => false,
+            Self::Panicked | Self::Store(_) => false,
         }
     }
 }
@@ -67,10 +71,11 @@ impl Processor {
     /// Starts the lanes. Needs a running actix `System`.
     pub fn start(store: Store, settings: &settings::Engine, metrics: Arc<Metrics>) -> Self {
         let settler = Arc::new(Settler::new(store, settings, Arc::clone(&metrics)));
+        let door = Arc::new(Door::new());
         let lanes = (0..settings.lanes)
             .map(|_| {
                 let thread = Arbiter::new();
-                let lane = Lane::new(Arc::clone(&settler), Arc::clone(&metrics), settings.batch_max);
+                let lane = Lane::new(Arc::clone(&settler), Arc::clone(&door), Arc::clone(&metrics), settings.batch_max);
                 let addr = Lane::start_in_arbiter(&thread.handle(), move |_| lane);
                 LaneHandle { thread, addr }
             })
@@ -84,7 +89,7 @@ impl Processor {
             metrics,
             batch_operations_max: settings.batch_max,
             incarnations: AtomicU64::new(0),
-            is_closed: AtomicBool::new(false),
+            door,
         };
         inner.lanes[0].thread.spawn(sweep(Arc::downgrade(&registry), ms(settings.actor_idle_timeout_ms)));
         Self(Arc::new(inner))
@@ -101,22 +106,39 @@ impl Processor {
         async move { receiver.await.unwrap_or(Err(SubmitError::Abandoned)) }
     }
 
-    /// The same for callers that want to be called: exactly once, after the commit, from the lane's thread, which they must not block.
+    /// The same for callers that want to be called: exactly once, after the commit, from the lane's thread or, if nothing can be done, at once.
+    /// They must not block there, nor submit anything.
     pub fn submit_with(
         &self,
         operation: Operation,
+        answer: impl FnOnce(Result<Outcome, SubmitError>) + Send + 'static,
+    ) {
+        self.accept(operation, None, answer);
+    }
+
+    /// Begins a sequence of operations whose order matters to whoever submits them.
+    pub fn sequence(&self) -> Sequence {
+        Sequence { processor: self.clone(), since: self.0.registry.deaths() }
+    }
+
+    fn accept(
+        &self,
+        operation: Operation,
+        since: Option<u64>,
         answer: impl FnOnce(Result<Outcome, SubmitError>) + Send + 'static,
     ) {
         let inner = &self.0;
         let kind = operation.request.kind();
         // Counted before the look: a drain either sees this operation or has closed the door before it.
         let responder = Responder::new(kind, Arc::clone(&inner.in_flight), answer);
-        if inner.is_closed.load(Ordering::SeqCst) {
+        if inner.door.is_closed() {
             responder.answer(Err(SubmitError::ShuttingDown));
             return;
         }
         let submitted = Submitted { operation, attempt: Attempt::First, responder, received: Instant::now() };
-        inner.registry.send(submitted, |wallet| inner.start_actor(wallet));
+        let unsent = inner.registry.send(submitted, since, |wallet| inner.start_actor(wallet));
+        // Dropped, it is abandoned: here, where no lock is held.
+        drop(unsent);
     }
 
     /// Says what an operation would do now, and does nothing of it. It does not take the wallet's line.
@@ -127,7 +149,7 @@ impl Processor {
     /// Refuses new operations and waits until the accepted ones are answered. Returns how many were not in time; those are abandoned.
     pub async fn drain(&self, timeout: Duration) -> usize {
         let inner = &self.0;
-        inner.is_closed.store(true, Ordering::SeqCst);
+        inner.door.close();
         if tokio::time::timeout(timeout, inner.in_flight.emptied()).await.is_ok() {
             return 0;
         }
@@ -138,14 +160,20 @@ impl Processor {
 
     /// Stops the lanes' threads. Call it after [`Self::drain`].
     pub fn stop(&self) {
+        self.0.door.close();
         for lane in &self.0.lanes {
             lane.thread.stop();
         }
     }
 
-    /// Whether a drain has begun: new operations are refused.
+    /// Whether new operations are refused: a drain has begun, or a lane has died.
     pub fn is_closed(&self) -> bool {
-        self.0.is_closed.load(Ordering::SeqCst)
+        self.0.door.is_closed()
+    }
+
+    /// Waits until a lane dies by a panic. Its operations are abandoned then, new ones are refused, and the process should drain and end.
+    pub async fn until_a_lane_died(&self) {
+        self.0.door.until_a_lane_died().await;
     }
 
     /// Whether the last commit found the database there.
@@ -162,20 +190,48 @@ impl Processor {
     pub fn actors(&self) -> usize {
         self.0.registry.len()
     }
+
+    /// Brings the actor of a wallet to panic, if it has one, as a bug would. For tests; no release has it.
+    #[cfg(any(test, debug_assertions))]
+    #[doc(hidden)]
+    pub fn panic_in_actor(&self, wallet: WalletId) {
+        if let Some(actor) = self.0.registry.addr(wallet) {
+            actor.do_send(super::wallet::testing::Panic);
+        }
+    }
+}
+
+/// Operations whose order matters to whoever submits them, such as the deliveries of one connection.
+///
+/// An actor that dies abandons what it held. The operations of its wallet that come later in the same sequence are abandoned too, so that
+/// none of them is applied before those that are to be submitted again. The other wallets do not notice.
+#[derive(Clone)]
+pub struct Sequence {
+    processor: Processor,
+    /// How many actors had died when it began.
+    since: u64,
+}
+
+impl Sequence {
+    /// See [`Processor::submit_with`].
+    pub fn submit_with(
+        &self,
+        operation: Operation,
+        answer: impl FnOnce(Result<Outcome, SubmitError>) + Send + 'static,
+    ) {
+        self.processor.accept(operation, Some(self.since), answer);
+    }
 }
 
 impl Inner {
     fn start_actor(&self, wallet: WalletId) -> (Addr<WalletActor>, u64) {
         let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed);
         let lane = &self.lanes[lane_of(wallet, self.lanes.len())];
-        let actor = WalletActor::new(
-            (wallet, incarnation),
-            lane.addr.clone(),
-            Arc::clone(&self.registry),
-            Arc::clone(&self.metrics),
-            self.batch_operations_max,
-        );
-        (WalletActor::start_in_arbiter(&lane.thread.handle(), move |_| actor), incarnation)
+        let (addr, registry, metrics) = (lane.addr.clone(), Arc::clone(&self.registry), Arc::clone(&self.metrics));
+        let operations_max = self.batch_operations_max;
+        // Made over there: see the registry on what may happen while its lock is held.
+        let make = move |_: &mut _| WalletActor::new((wallet, incarnation), addr, registry, metrics, operations_max);
+        (WalletActor::start_in_arbiter(&lane.thread.handle(), make), incarnation)
     }
 }
 
@@ -264,6 +320,21 @@ mod tests {
             assert!(matches!(submission.await, Err(SubmitError::Abandoned)));
         }
         until(|| processor.in_flight() == 0).await;
+    }
+
+    #[actix_rt::test]
+    async fn an_actor_that_cannot_start_answers_and_holds_up_nobody() {
+        let processor = processor_without_database();
+        for lane in &processor.0.lanes {
+            lane.thread.stop();
+            until(|| !lane.thread.spawn_fn(|| ())).await;
+        }
+        // On another thread: holding the registry's lock for ever would be seen as a test that fails, not as one that hangs.
+        let submitting = std::thread::spawn(move || (0..3).map(|_| processor.submit(look(1))).collect::<Vec<_>>());
+        until(|| submitting.is_finished()).await;
+        for submission in submitting.join().unwrap() {
+            assert!(matches!(submission.await, Err(SubmitError::Abandoned)));
+        }
     }
 
     #[actix_rt::test]

@@ -48,15 +48,24 @@ impl Responder {
 
     fn give(&mut self, result: Result<Outcome, SubmitError>) {
         let Some(answer) = self.answer.take() else { return };
+        let _leaving = Leaving(&self.in_flight);
         self.in_flight.answered.count(self.kind, result.as_ref().map_or(FAILED, Outcome::label));
         answer(result);
-        self.in_flight.leave();
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
         self.give(Err(SubmitError::Abandoned));
+    }
+}
+
+/// Counts an operation out once its caller has been called, even if the caller panics: a drain would wait for it.
+struct Leaving<'a>(&'a InFlight);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 

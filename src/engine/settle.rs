@@ -1,29 +1,24 @@
-//! Gets every operation of a batch an answer, whatever the database does: tries again, and splits until a culprit stands alone.
+//! Gets every operation of a batch an answer, whatever the database does: tries again, and splits until a culprit stands alone. What is done
+//! about which trouble stands in [`super::retry`].
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::FutureExt;
-use rand::Rng;
 use tokio::time::timeout;
 
 use super::SubmitError;
+use super::retry::{Policy, Setback, Size, Step, Tries};
 use crate::ledger::{Operation, Outcome};
+use crate::pause::jittered;
 use crate::posting::{self, Attempt};
 use crate::settings::{self, ms};
 use crate::store::{Store, StoreError, Trouble};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::seconds;
-
-/// First pause when the database is away.
-const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
-/// First pause when others are in the way: about the time of a small batch.
-const CONFLICT_PAUSE_MIN: Duration = Duration::from_millis(5);
-/// Longest pause when others are in the way.
-const CONFLICT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// What became of an operation.
 pub(super) enum Settled {
@@ -36,21 +31,17 @@ pub(super) enum Settled {
 pub(super) struct Settler {
     store: Store,
     metrics: Arc<Metrics>,
-    conflict_retries_max: u32,
-    reconnect_pause_max: Duration,
+    policy: Policy,
     database_is_up: AtomicBool,
     /// Set when the stop has run out of time: nobody waits for the database any longer.
     gives_up: AtomicBool,
 }
 
-/// Why a part of a batch was not posted.
-enum Failure {
-    /// One of its operations was refused, or brought the rules to panic. Nothing of it was written.
-    Culprit(SubmitError),
-    /// Others are in the way of one of its operations. Nothing of this try was written.
-    Locked,
-    /// The process stops; whether it was written is not known.
-    GivenUp,
+/// A part of a batch that was not posted. Nothing of it was written, unless a try that was interrupted wrote all of it.
+struct Unposted {
+    step: Step,
+    /// What its callers are told if it is given up.
+    error: SubmitError,
 }
 
 impl Settler {
@@ -58,8 +49,10 @@ impl Settler {
         Self {
             store,
             metrics,
-            conflict_retries_max: settings.conflict_retries_max,
-            reconnect_pause_max: ms(settings.reconnect_pause_max_ms).max(RECONNECT_PAUSE_MIN),
+            policy: Policy {
+                conflict_retries_max: settings.conflict_retries_max,
+                reconnect_pause_max: ms(settings.reconnect_pause_max_ms),
+            },
             database_is_up: AtomicBool::new(true),
             gives_up: AtomicBool::new(false),
         }
@@ -87,27 +80,22 @@ impl Settler {
         let mut held_up = HashSet::new();
         let mut parts = vec![(operations, attempt)];
         while let Some((part, mut attempt)) = parts.pop() {
-            let failure = if part.iter().any(|operation| held_up.contains(&operation.request.wallet())) {
-                Failure::Locked
+            let posted = if part.iter().any(|operation| held_up.contains(&operation.request.wallet())) {
+                Err(self.unposted(part, Setback::HeldUp, 1, SubmitError::Abandoned))
             } else {
-                match self.post(part, &mut attempt).await {
-                    Ok(outcomes) => {
-                        settled.extend(outcomes.into_iter().map(|outcome| Settled::Answered(Ok(outcome))));
-                        continue;
-                    }
-                    Err(failure) => failure,
-                }
+                self.post(part, &mut attempt).await
             };
-            match (part, failure) {
-                (part, Failure::GivenUp) => {
-                    settled.extend(part.iter().map(|_| Settled::Answered(Err(SubmitError::Abandoned))));
+            match posted {
+                Ok(outcomes) => settled.extend(outcomes.into_iter().map(|outcome| Settled::Answered(Ok(outcome)))),
+                Err(Unposted { step: Step::GiveUp, error }) => {
+                    settled.extend(part.iter().map(|_| Settled::Answered(Err(error.clone()))));
                 }
-                ([_], Failure::Culprit(error)) => settled.push(Settled::Answered(Err(error))),
-                ([operation], Failure::Locked) => {
-                    held_up.insert(operation.request.wallet());
-                    settled.push(Settled::Later(attempt));
+                Err(Unposted { step: Step::Later, .. }) => {
+                    held_up.extend(part.iter().map(|operation| operation.request.wallet()));
+                    settled.extend(part.iter().map(|_| Settled::Later(attempt)));
                 }
-                (part, _) => {
+                // A retry has been made where it was due.
+                Err(Unposted { step: Step::Split | Step::Retry(_), .. }) => {
                     let (left, right) = part.split_at(part.len() / 2);
                     parts.extend([(right, attempt), (left, attempt)]);
                 }
@@ -117,38 +105,31 @@ impl Settler {
     }
 
     /// Posts a part, trying again where that can help. `attempt` says afterwards whether a try may have been committed unheard.
-    async fn post(&self, part: &[Operation], attempt: &mut Attempt) -> Result<Vec<Outcome>, Failure> {
-        let mut conflicts = 0;
-        let mut reconnects = 0;
+    async fn post(&self, part: &[Operation], attempt: &mut Attempt) -> Result<Vec<Outcome>, Unposted> {
+        let mut tries = Tries::default();
         loop {
             if self.gives_up.load(Ordering::Relaxed) {
-                return Err(Failure::GivenUp);
+                return Err(self.unposted(part, Setback::OutOfTime, 1, SubmitError::Abandoned));
             }
-            let error = match self.try_once(part, *attempt).await {
+            let (setback, error) = match self.try_once(part, *attempt).await {
                 Some(Ok(outcomes)) => return Ok(outcomes),
-                Some(Err(error)) => error,
-                None => return Err(Failure::Culprit(SubmitError::Abandoned)),
+                Some(Err(error)) => (Setback::Store(error.trouble()), self.failed(part, error)),
+                None => (Setback::Panic, SubmitError::Panicked),
             };
-            let pause = match error.trouble() {
-                Trouble::Refused => return Err(self.refused(part, error)),
-                Trouble::Locked => None,
-                Trouble::Conflict if conflicts == self.conflict_retries_max => None,
-                Trouble::Conflict => {
-                    conflicts += 1;
-                    Some(pause(CONFLICT_PAUSE_MIN, CONFLICT_PAUSE_MAX, conflicts))
-                }
-                Trouble::Away => {
-                    *attempt = Attempt::Again;
-                    reconnects += 1;
-                    Some(pause(RECONNECT_PAUSE_MIN, self.reconnect_pause_max, reconnects))
-                }
-            };
-            self.metrics.store_retries.with_label_values(&[&error.sqlstate()]).inc();
-            match pause {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(Failure::Locked),
+            if matches!(setback, Setback::Store(Trouble::Away) | Setback::Panic) {
+                *attempt = Attempt::Again;
+            }
+            let unposted = self.unposted(part, setback, tries.count(setback), error);
+            match unposted.step {
+                Step::Retry(pause) => tokio::time::sleep(jittered(pause)).await,
+                _ => return Err(unposted),
             }
         }
+    }
+
+    fn unposted(&self, part: &[Operation], setback: Setback, tries: u32, error: SubmitError) -> Unposted {
+        let size = if part.len() == 1 { Size::One } else { Size::Several };
+        Unposted { step: self.policy.step(setback, tries, size), error }
     }
 
     /// `None` when it panicked: a bug that one operation brought out; the others are not to suffer for it.
@@ -192,8 +173,11 @@ impl Settler {
         }
     }
 
-    fn refused(&self, part: &[Operation], error: StoreError) -> Failure {
-        if let [operation] = part {
+    /// Counts and logs what a try met.
+    fn failed(&self, part: &[Operation], error: StoreError) -> SubmitError {
+        if error.is_transient() {
+            self.metrics.store_retries.with_label_values(&[&error.sqlstate()]).inc();
+        } else if let [operation] = part {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(
                 wallet.id = operation.request.wallet().0,
@@ -202,14 +186,8 @@ impl Settler {
                 "the database refused an operation"
             );
         }
-        Failure::Culprit(SubmitError::Store(Arc::new(error)))
+        SubmitError::Store(Arc::new(error))
     }
-}
-
-/// Between half of and all of a pause that doubles with every try: lanes and instances that met do not meet again.
-fn pause(min: Duration, max: Duration, tries: u32) -> Duration {
-    let longest = min.saturating_mul(1 << tries.min(16)).min(max);
-    longest / 2 + longest.mul_f64(rand::rng().random_range(0.0..0.5))
 }
 
 /// A number of operations as Prometheus wants it.

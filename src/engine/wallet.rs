@@ -158,15 +158,16 @@ impl Drop for WalletActor {
                 self.metrics.actor_panics.with_label_values(&["wallet"]).inc();
                 tracing::error!(wallet.id = self.wallet.0, "a wallet actor panicked");
             }
-            // The operations it held answer their callers as they are dropped; the next operation starts a new actor.
-            self.registry.forget(self.wallet, self.incarnation);
+            // Before the operations it held answer their callers as they are dropped. The next operation starts a new actor.
+            self.registry.abandon(self.wallet, self.incarnation);
         }
     }
 }
 
-#[cfg(test)]
+/// No release has it.
+#[cfg(any(test, debug_assertions))]
 pub(super) mod testing {
-    use super::*;
+    use super::{Handler, Message, WalletActor};
 
     /// Panics in the actor, as a bug would.
     #[derive(Message)]

@@ -321,7 +321,7 @@ impl From<SubmitError> for Problem {
             // It may have been applied.
             SubmitError::Abandoned => Unserved::TimedOut.into(),
             // The engine has logged it.
-            SubmitError::Store(_) => Fault::Internal.because(error.to_string()),
+            SubmitError::Store(_) | SubmitError::Panicked => Fault::Internal.because(error.to_string()),
         }
     }
 }

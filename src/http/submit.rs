@@ -84,7 +84,8 @@ pub async fn submit_each(context: &Context, operations: Vec<Result<Operation, Re
     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
     let permit = Arc::clone(&context.gate.free).try_acquire_many_owned(wanted).map_err(|_| Unserved::Overloaded)?;
     let (sender, receiver) = oneshot::channel();
-    wire::submit_each(&context.state.processor, operations, move |parts| {
+    let submit = |operation, answer| context.state.processor.submit_with(operation, answer);
+    wire::submit_each(submit, operations, move |parts| {
         drop(permit);
         drop(sender.send(parts));
     });

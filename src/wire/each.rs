@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use super::{Part, Refusal};
-use crate::engine::Processor;
-use crate::ledger::Operation;
+use crate::engine::SubmitError;
+use crate::ledger::{Operation, Outcome};
+
+/// What is done with an operation's result.
+pub type Answered = Box<dyn FnOnce(Result<Outcome, SubmitError>) + Send>;
 
 /// Submits each operation, in order; calls `answer` once, when the last of them has its outcome, with one part for each.
 pub fn submit_each(
-    processor: &Processor,
+    submit: impl Fn(Operation, Answered),
     each: Vec<Result<Operation, Refusal>>,
     answer: impl FnOnce(Vec<Part>) + Send + 'static,
 ) {
@@ -20,7 +23,7 @@ pub fn submit_each(
         let Ok(operation) = operation else { continue };
         let kind = operation.request.kind();
         let gathered = Arc::clone(&gathered);
-        processor.submit_with(operation, move |result| gathered.put(position, Part::Answered(kind, result)));
+        submit(operation, Box::new(move |result| gathered.put(position, Part::Answered(kind, result))));
     }
 }
 

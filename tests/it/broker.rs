@@ -3,8 +3,10 @@
 mod connections;
 mod direct_replies;
 mod limits;
+mod order;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions};
@@ -180,8 +182,11 @@ async fn a_redelivery_with_a_key_is_applied_once_and_one_without_is_parked() {
 /// The broker with an engine, and nothing else.
 struct BrokerOnly {
     metrics: Arc<Metrics>,
-    stop: tokio::sync::oneshot::Sender<()>,
-    thread: std::thread::JoinHandle<()>,
+    processor: Processor,
+    /// How long the drain may take.
+    stop: tokio::sync::oneshot::Sender<Duration>,
+    /// Gives how many operations it left.
+    thread: std::thread::JoinHandle<usize>,
 }
 
 impl BrokerOnly {
@@ -196,26 +201,39 @@ impl BrokerOnly {
         adjust(&mut settings);
         let metrics = Arc::new(Metrics::new());
         let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (started, start) = std::sync::mpsc::channel();
         let shared = Arc::clone(&metrics);
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
                 let store = Store::new(&settings.database).expect("the address is right");
                 let processor = Processor::start(store, &settings.engine, Arc::clone(&shared));
+                started.send(processor.clone()).ok();
                 let broker = Broker::start(&settings, processor.clone(), shared);
-                stopped.await.ok();
+                let drain_timeout = stopped.await.unwrap_or(PATIENCE);
                 broker.stop_consuming().await;
-                assert_eq!(processor.drain(PATIENCE).await, 0);
+                let left = processor.drain(drain_timeout).await;
                 broker.close().await;
                 processor.stop();
-            });
+                left
+            })
         });
-        Self { metrics, stop, thread }
+        let processor = start.recv().expect("it starts");
+        Self { metrics, processor, stop, thread }
     }
 
     async fn stop(self) {
-        self.stop.send(()).ok();
+        assert_eq!(self.stop_within(PATIENCE).await, 0);
+    }
+
+    /// Stops, and leaves what is not done by then; gives how many operations.
+    async fn stop_within(self, drain_timeout: Duration) -> usize {
+        self.stop.send(drain_timeout).ok();
         let thread = self.thread;
-        tokio::task::spawn_blocking(move || thread.join()).await.expect("not cancelled").expect("it does not panic");
+        tokio::task::spawn_blocking(move || thread.join()).await.expect("not cancelled").expect("it does not panic")
+    }
+
+    fn settled(&self, names: &Names, verdict: &str) -> u64 {
+        self.metrics.amqp_deliveries.with_label_values(&[names.queue.as_str(), verdict]).get()
     }
 }
 

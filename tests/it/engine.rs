@@ -1,19 +1,22 @@
 //! The engine on a real PostgreSQL: each wallet's operations stay in line and every one is answered, whatever happens below.
 
+mod conflicts;
+mod panics;
+mod trouble;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
 use purser::engine::{Processor, SubmitError};
 use purser::ledger::{Answer, Outcome};
-use purser::settings::{Secret, Settings};
+use purser::settings::Settings;
 use purser::store::Store;
 use purser::telemetry::Metrics;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
-use crate::support::{LossyProxy, PATIENCE, TestDatabase, assert_books_balance, operation, poll_until};
+use crate::support::{PATIENCE, TestDatabase, assert_books_balance, operation, poll_until};
 
 type Submitted = Result<Outcome, SubmitError>;
 
@@ -57,10 +60,15 @@ impl Engine {
 
     /// The `n`-th line of each wallet is the `n`-th operation, whose amount is `n` cents; `count` in all, each once.
     async fn assert_in_line(&self, count: usize) {
-        let out_of_line = "SELECT count(*) FROM entries WHERE available_delta * 100 <> seq";
-        assert_eq!(self.database.fetch(out_of_line).await, "0");
+        self.assert_no_gap().await;
         assert_eq!(self.database.fetch("SELECT count(*) FROM transactions").await, count.to_string());
         assert_eq!(self.database.fetch("SELECT count(*) FROM entries").await, count.to_string());
+    }
+
+    /// The same of those that were applied, however many.
+    async fn assert_no_gap(&self) {
+        let out_of_line = "SELECT count(*) FROM entries WHERE available_delta * 100 <> seq";
+        assert_eq!(self.database.fetch(out_of_line).await, "0");
         assert_books_balance(&self.database.pool).await;
     }
 }
@@ -81,6 +89,7 @@ fn word(submitted: &Submitted) -> &'static str {
         Ok(outcome) => outcome.label(),
         Err(SubmitError::ShuttingDown) => "shutting down",
         Err(SubmitError::Abandoned) => "abandoned",
+        Err(SubmitError::Panicked) => "panicked",
         Err(SubmitError::Store(_)) => "refused by the store",
     }
 }
@@ -211,221 +220,4 @@ async fn a_drain_that_runs_out_of_time_says_how_much_is_left_and_answers_it() {
     poll_until(PATIENCE, "nothing is in flight", async || engine.processor.in_flight() == 0).await;
     engine.database.alter("ALLOW_CONNECTIONS true").await;
     engine.assert_in_line(0).await;
-}
-
-#[actix_rt::test]
-async fn an_operation_that_the_database_refuses_fails_alone() {
-    let engine = Engine::start(20, |settings| settings.engine.lanes = 1).await;
-    let database = &engine.database;
-    database
-        .execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
-        .await;
-    database
-        .execute(
-            "CREATE TRIGGER refuse BEFORE INSERT ON entries
-             FOR EACH ROW WHEN (NEW.wallet_id = 13) EXECUTE FUNCTION refuse()",
-        )
-        .await;
-    let submissions: Vec<_> = (1..=10)
-        .flat_map(|cents| (1..=20).map(move |wallet| credit(wallet, cents)))
-        .chain(["transfer 1 13 0.01 USD".to_owned()])
-        .map(|said| (said.contains(" 13 "), engine.submit(&said)))
-        .collect();
-    let (touches, submissions): (Vec<bool>, Vec<_>) = submissions.into_iter().unzip();
-    for (is_refused, submitted) in touches.into_iter().zip(join_all(submissions).await) {
-        assert_eq!(word(&submitted), if is_refused { "refused by the store" } else { "Success" });
-        assert!(!matches!(submitted, Err(error) if error.is_transient()));
-    }
-    engine.assert_in_line(190).await;
-
-    database.execute("DROP TRIGGER refuse ON entries").await;
-    assert_all(&[engine.submit(&credit(13, 1)).await], "Success");
-    engine.assert_in_line(191).await;
-}
-
-/// Submits credits without keys, in order, until `end`; gives how many there were for each wallet. All must succeed.
-async fn load(engine: &Engine, wallets: i64, end: impl AsyncFn()) -> usize {
-    let is_over = std::cell::Cell::new(false);
-    let submit = async {
-        let mut cents = 0;
-        let mut submitted = Vec::new();
-        while !is_over.get() {
-            cents += 1;
-            let round: Vec<_> = (1..=wallets).map(|wallet| engine.submit(&credit(wallet, cents))).collect();
-            submitted.extend(join_all(round).await);
-        }
-        assert_all(&submitted, "Success");
-        cents
-    };
-    let disturb = async {
-        end().await;
-        is_over.set(true);
-    };
-    futures::join!(submit, disturb).0
-}
-
-#[actix_rt::test]
-async fn connections_that_are_cut_again_and_again_lose_nothing_and_repeat_nothing() {
-    let engine = Engine::start(10, |_| {}).await;
-    let count = || engine.metrics.operations.with_label_values(&["invoice", "Success"]).get();
-    let rounds = load(&engine, 10, async || {
-        for _ in 0..25 {
-            let before = count();
-            poll_until(PATIENCE, "operations are answered", async || count() > before + 20).await;
-            engine.database.terminate_connections().await;
-        }
-    })
-    .await;
-    assert!(engine.retries("57P01") + engine.retries("connection") > 0, "no cut was noticed");
-    engine.assert_in_line(10 * rounds).await;
-}
-
-#[actix_rt::test]
-async fn commits_whose_answers_are_lost_are_found_and_not_done_twice() {
-    let database = Arc::new(TestDatabase::with_wallets(10).await);
-    let (proxy, url) = LossyProxy::start(&database.url, 3).await;
-    let engine = Engine::start_on(database, |settings| settings.database.url = Secret::new(url));
-    let rounds = load(&engine, 10, async || {
-        poll_until(PATIENCE, "answers are lost", async || proxy.lost() >= 10).await;
-    })
-    .await;
-    assert!(engine.retries("connection") >= 10);
-    engine.assert_in_line(10 * rounds).await;
-}
-
-/// Makes the database unusable under load with one statement and usable again with another.
-async fn check_outage(away: &str, back: &str) {
-    let engine = Engine::start(10, |settings| settings.database.acquire_timeout_ms = 200).await;
-    let count = || engine.metrics.operations.with_label_values(&["invoice", "Success"]).get();
-    let rounds = load(&engine, 10, async || {
-        for _ in 0..2 {
-            let before = count();
-            poll_until(PATIENCE, "operations are answered", async || count() > before).await;
-            engine.database.alter(away).await;
-            engine.database.terminate_connections().await;
-            poll_until(PATIENCE, "the outage is noticed", async || !engine.processor.database_is_up()).await;
-            let tries = engine.tries();
-            poll_until(PATIENCE, "it is tried again in vain", async || engine.tries() > tries + 2).await;
-            engine.database.alter(back).await;
-            poll_until(PATIENCE, "the database is found again", async || engine.processor.database_is_up()).await;
-        }
-    })
-    .await;
-    engine.assert_in_line(10 * rounds).await;
-}
-
-#[actix_rt::test]
-async fn a_database_that_lets_nobody_in_for_a_while_loses_nothing() {
-    check_outage("ALLOW_CONNECTIONS false", "ALLOW_CONNECTIONS true").await;
-}
-
-#[actix_rt::test]
-async fn a_database_without_room_for_connections_loses_nothing() {
-    check_outage("CONNECTION LIMIT 0", "CONNECTION LIMIT -1").await;
-}
-
-/// Someone else's SQL transaction on the same tables.
-struct Other(PgConnection);
-
-impl Other {
-    async fn begin(database: &TestDatabase) -> Self {
-        let mut connection = database.pool.acquire().await.unwrap().detach();
-        connection.execute("BEGIN").await.unwrap();
-        Self(connection)
-    }
-
-    async fn lock(&mut self, wallet: i64) {
-        self.0.execute(AssertSqlSafe(format!("SELECT FROM wallets WHERE id = {wallet} FOR UPDATE"))).await.unwrap();
-    }
-
-    async fn end(mut self) {
-        self.0.execute("ROLLBACK").await.unwrap();
-    }
-}
-
-async fn until_someone_waits_for_a_lock(database: &TestDatabase) {
-    let waiting = format!(
-        "SELECT count(*) FROM pg_stat_activity
-         WHERE datname = '{}' AND application_name = 'purser' AND wait_event_type = 'Lock'",
-        database.name
-    );
-    poll_until(PATIENCE, "a lane waits for a lock", async || database.fetch(&waiting).await != "0").await;
-}
-
-#[actix_rt::test]
-async fn a_deadlock_with_someone_who_locks_in_another_order_is_tried_again() {
-    let engine = Engine::start(9, |_| {}).await;
-    assert_all(&[engine.submit("invoice 1 5 USD").await], "Success");
-    let mut other = Other::begin(&engine.database).await;
-    other.lock(2).await;
-    let transfer = engine.submit("transfer 1 2 5 USD");
-    until_someone_waits_for_a_lock(&engine.database).await;
-    // The lane holds 1 and waits for 2. It has waited longer, so it is the one that the server ends.
-    other.lock(1).await;
-    poll_until(PATIENCE, "the deadlock is counted", async || engine.retries("40P01") == 1).await;
-    other.end().await;
-    assert_all(&[transfer.await], "Success");
-    assert_eq!(engine.database.available(2, "USD").await, "5");
-    assert_books_balance(&engine.database.pool).await;
-}
-
-#[actix_rt::test]
-async fn a_wallet_that_someone_holds_for_a_while_is_waited_for() {
-    let engine = Engine::start(9, |settings| settings.database.lock_timeout_ms = 50).await;
-    let mut other = Other::begin(&engine.database).await;
-    other.lock(1).await;
-    let submission = engine.submit(&credit(1, 1));
-    poll_until(PATIENCE, "it is tried again", async || engine.retries("55P03") >= 2).await;
-    other.end().await;
-    assert_all(&[submission.await], "Success");
-    engine.assert_in_line(1).await;
-}
-
-#[actix_rt::test]
-async fn a_wallet_that_someone_keeps_locked_waits_in_its_order_and_does_not_hold_up_the_others() {
-    let engine = Engine::start(9, |settings| {
-        settings.engine.lanes = 1;
-        settings.database.lock_timeout_ms = 20;
-    })
-    .await;
-    let mut other = Other::begin(&engine.database).await;
-    other.lock(5).await;
-    let locked: Vec<_> = (1..=30).map(|cents| engine.submit(&credit(5, cents))).collect();
-    let free: Vec<_> = (1..=9).filter(|wallet| *wallet != 5).map(|wallet| engine.submit(&credit(wallet, 1))).collect();
-    assert_all(&join_all(free).await, "Success");
-    assert_eq!(engine.processor.in_flight(), 30, "none of the locked wallet's is given up");
-    let later: Vec<_> = (31..=60).map(|cents| engine.submit(&credit(5, cents))).collect();
-    other.end().await;
-    assert_all(&join_all(locked.into_iter().chain(later)).await, "Success");
-    engine.assert_in_line(68).await;
-}
-
-#[actix_rt::test]
-async fn two_instances_share_wallets_without_losing_or_repeating_anything() {
-    let database = Arc::new(TestDatabase::with_wallets(6).await);
-    let engines = [Engine::start_on(Arc::clone(&database), |_| {}), Engine::start_on(Arc::clone(&database), |_| {})];
-    let credits: Vec<_> = (1..=6).map(|wallet| engines[0].submit(&format!("invoice {wallet} 100 USD"))).collect();
-    assert_all(&join_all(credits).await, "Success");
-    let mut submissions = Vec::new();
-    for n in 0..300 {
-        let (from, to) = (1 + n % 6, 1 + (n + 1 + n / 6 % 5) % 6);
-        if from == to {
-            continue;
-        }
-        // Both get every transfer, under the same key; the second to come answers with what the first did.
-        for engine in &engines {
-            submissions.push(engine.submit(&format!("transfer {from} {to} {}.5 USD n{n}", 1 + n % 40)));
-        }
-    }
-    let count = submissions.len() / 2;
-    let answers = join_all(submissions).await;
-    for pair in answers.chunks(2) {
-        let [a, b] = pair else { panic!("they are pairs") };
-        let (a, b) = (a.as_ref().unwrap(), b.as_ref().unwrap());
-        assert_eq!(a.result, b.result);
-        assert_ne!(a.replay, b.replay, "one did it, one found it done");
-    }
-    assert_eq!(database.fetch("SELECT trim_scale(sum(available)) FROM balances").await, "600");
-    assert_eq!(database.fetch("SELECT count(*) FROM transactions").await, (6 + count).to_string());
-    assert_books_balance(&database.pool).await;
 }

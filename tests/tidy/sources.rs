@@ -51,7 +51,6 @@ const EXACT: &[&str] = &["ledger", "store", "posting", "engine", "wire"];
 const INEXACT_ALLOWED: &[(&str, &str, &str)] = &[
     ("src/engine/settle.rs", "f64", "the number of operations of a batch, for a histogram"),
     ("src/engine/settle.rs", "as_f64", "the number of operations of a batch, for a histogram"),
-    ("src/engine/settle.rs", "mul_f64", "the random part of a pause"),
 ];
 
 #[test]

@@ -4,16 +4,15 @@ use std::time::{Duration, Instant};
 
 use purser::settings::Secret;
 use serde_json::Value;
-use tokio::sync::watch;
 
 use super::{BrokerOnly, ten_dollars};
-use crate::support::{Amqp, Message, Names, PATIENCE, TestDatabase, amqp_url, assert_books_balance, poll_until};
+use crate::support::{Amqp, Message, Names, PATIENCE, Proxy, TestDatabase, amqp_url, assert_books_balance, poll_until};
 
 #[tokio::test]
 async fn a_connection_that_is_cut_comes_back_and_keyed_messages_are_applied_once() {
     let database = TestDatabase::with_wallets(20).await;
     let names = Names::new();
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start(&amqp_url()).await;
     let url = proxy.url.clone();
     let broker = BrokerOnly::start_with(&names, &database, |settings| settings.broker.url = Secret::new(url));
     poll_until(PATIENCE, "consuming", || async { broker.metrics.amqp_connected.get() == 1 }).await;
@@ -45,7 +44,7 @@ async fn connections_that_are_lost_while_the_database_is_away_do_not_pile_up_the
     let prefetch = i64::from(PREFETCH);
     let database = TestDatabase::create().await;
     let names = Names::new();
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start(&amqp_url()).await;
     let url = proxy.url.clone();
     let broker = BrokerOnly::start_with(&names, &database, |settings| {
         settings.broker.url = Secret::new(url);
@@ -88,7 +87,7 @@ async fn connections_that_are_lost_while_the_database_is_away_do_not_pile_up_the
 async fn a_stop_does_not_wait_for_a_broker_that_takes_nothing() {
     let database = TestDatabase::create().await;
     let names = Names::new();
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::start(&amqp_url()).await;
     let url = proxy.url.clone();
     let broker = BrokerOnly::start_with(&names, &database, |settings| settings.broker.url = Secret::new(url));
     poll_until(PATIENCE, "consuming", || async { broker.metrics.amqp_connected.get() == 1 }).await;
@@ -99,50 +98,35 @@ async fn a_stop_does_not_wait_for_a_broker_that_takes_nothing() {
     names.delete(&amqp_url()).await.ok();
 }
 
-/// A way to the broker that can be cut, or pass nothing on.
-struct Proxy {
-    url: String,
-    cut: watch::Sender<()>,
-    is_stalled: watch::Sender<bool>,
-}
-
-impl Proxy {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut url = url::Url::parse(&amqp_url()).unwrap();
-        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5672));
-        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-        url.set_host(Some("127.0.0.1")).unwrap();
-        let (cut, when_cut) = watch::channel(());
-        let (is_stalled, stall) = watch::channel(false);
-        tokio::spawn(async move {
-            while let Ok((mut inner, _)) = listener.accept().await {
-                let (target, mut when_cut, mut stall) = (target.clone(), when_cut.clone(), stall.clone());
-                when_cut.mark_unchanged();
-                tokio::spawn(async move {
-                    let mut outer = tokio::net::TcpStream::connect(target).await.unwrap();
-                    let passing = async {
-                        tokio::select! {
-                            _ = tokio::io::copy_bidirectional(&mut inner, &mut outer) => return,
-                            Ok(_) = stall.wait_for(|is_stalled| *is_stalled) => {}
-                        }
-                        std::future::pending::<()>().await;
-                    };
-                    tokio::select! {
-                        () = passing => {}
-                        _ = when_cut.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { url: url.into(), cut, is_stalled }
+#[tokio::test]
+async fn a_connection_whose_other_end_is_silently_gone_is_given_up_and_everything_is_applied_once() {
+    let database = TestDatabase::with_wallets(20).await;
+    let names = Names::new();
+    let proxy = Proxy::start(&amqp_url()).await;
+    // Seconds.
+    let url = format!("{}?heartbeat=1", proxy.url);
+    let broker = BrokerOnly::start_with(&names, &database, |settings| settings.broker.url = Secret::new(url));
+    poll_until(PATIENCE, "consuming", || async { broker.metrics.amqp_connected.get() == 1 }).await;
+    let client = Amqp::connect(&amqp_url()).await.unwrap();
+    let mut replies = Vec::new();
+    for number in 0..1000 {
+        let body = format!(r#"{{"wallet_id":{},"currency":"USD","amount":1}}"#, number % 20 + 1);
+        let message = Message::new(&names.operations, "invoice", body).key(&format!("key-{number}"));
+        replies.push(client.ask(message).await);
+        if number == 500 {
+            assert_eq!(proxy.connections(), 1);
+            proxy.silence();
+        }
     }
-
-    fn cut(&self) {
-        self.cut.send_replace(());
+    for reply in replies {
+        let reply = tokio::time::timeout(PATIENCE, reply).await.expect("every message is answered").unwrap();
+        let reply: Value = serde_json::from_slice(&reply.data).unwrap();
+        assert_eq!(reply["code"], 200);
     }
-
-    fn stall(&self) {
-        self.is_stalled.send_replace(true);
-    }
+    assert_eq!(proxy.connections(), 2, "the silent one was given up");
+    assert_eq!(database.fetch("SELECT sum(available) FROM balances").await, "1000");
+    assert_eq!(database.fetch("SELECT count(*) FROM transactions").await, "1000");
+    broker.stop().await;
+    assert_books_balance(&database.pool).await;
+    names.delete(&amqp_url()).await.ok();
 }

@@ -17,7 +17,7 @@ pub use app::TestApp;
 pub use audit::{assert_books_balance, breaches};
 pub use database::TestDatabase;
 pub use operations::operation;
-pub use proxy::LossyProxy;
+pub use proxy::{LossyProxy, Proxy};
 pub use server::Server;
 
 /// Long enough for a slow machine that does other things too; a test that waits this long has failed.
