@@ -26,7 +26,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use servers::{Servers, Service};
 use support::{Amqp, Names, PATIENCE, Server, TestDatabase, poll_until};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::journal::Counts;
 use crate::publisher::{Load, Publisher};
@@ -82,16 +82,20 @@ async fn round(victim: Victim, kills: u32, servers: &Servers, seed: u64) {
     server.ready().await;
 
     let load = Arc::new(Load::new(servers.amqp_url.clone(), names.clone(), OPERATIONS_MIN));
-    let publishers: Vec<_> = (0..PUBLISHERS)
-        .map(|group| {
-            let wallets = (1..=WALLETS).filter(|wallet| wallet % PUBLISHERS == group).collect();
-            let random = StdRng::seed_from_u64(seed.wrapping_add(group.cast_unsigned()));
-            tokio::spawn(Publisher::new(Arc::clone(&load), wallets, WALLETS, random).run())
-        })
-        .collect();
+    let mut publishers = JoinSet::new();
+    for group in 0..PUBLISHERS {
+        let wallets = (1..=WALLETS).filter(|wallet| wallet % PUBLISHERS == group).collect();
+        let random = StdRng::seed_from_u64(seed.wrapping_add(group.cast_unsigned()));
+        publishers.spawn(Publisher::new(Arc::clone(&load), wallets, WALLETS, random).run());
+    }
     let random = StdRng::seed_from_u64(seed.wrapping_add(PUBLISHERS.cast_unsigned()));
-    disturb(victim, kills, &mut server, servers, &load, random).await;
-
+    tokio::select! {
+        () = disturb(victim, kills, &mut server, servers, &load, random) => {}
+        Some(ended) = publishers.join_next() => {
+            ended.expect("no publisher panics");
+            unreachable!("a publisher goes on as long as something is killed");
+        }
+    }
     progress(&format!("{victim}: no more kills; waiting for the last confirms and answers"));
     let publishers = all(publishers, &server).await;
     let client = Amqp::connect(&servers.amqp_url).await.expect("the broker is there");
@@ -101,7 +105,7 @@ async fn round(victim: Victim, kills: u32, servers: &Servers, seed: u64) {
 
     server.restart();
     server.ready().await;
-    let asking = publishers.into_iter().map(|publisher| tokio::spawn(publisher.ask_again())).collect();
+    let asking = publishers.into_iter().map(Publisher::ask_again).collect();
     let publishers = all(asking, &server).await;
     settle(&mut server, &client, &names.queue).await;
     let tally = proof.end(&publishers).await;
@@ -150,12 +154,15 @@ async fn disturb(victim: Victim, kills: u32, server: &mut Server, servers: &Serv
 }
 
 /// Waits for all of them.
-async fn all(publishers: Vec<JoinHandle<Publisher>>, server: &Server) -> Vec<Publisher> {
-    let log = server.log.display();
-    let done = tokio::time::timeout(ANSWERS_DEADLINE, futures::future::try_join_all(publishers)).await;
-    let done =
-        done.unwrap_or_else(|_| panic!("something is never confirmed or never answered; the server's log: {log}"));
-    done.expect("no publisher panics")
+async fn all(mut publishers: JoinSet<Publisher>, server: &Server) -> Vec<Publisher> {
+    let mut done = Vec::new();
+    let deadline = tokio::time::Instant::now() + ANSWERS_DEADLINE;
+    while let Some(publisher) = tokio::time::timeout_at(deadline, publishers.join_next()).await.unwrap_or_else(|_| {
+        panic!("something is never confirmed or never answered; the server's log: {}", server.log.display())
+    }) {
+        done.push(publisher.expect("no publisher panics"));
+    }
+    done
 }
 
 /// Waits until the server has taken everything, and stops it in good order. Without a consumer nothing in the queue is out of sight.
