@@ -35,7 +35,7 @@ impl Published {
         self.identity == Identity::Key
     }
 
-    pub fn amount(&self) -> String {
+    fn amount(&self) -> String {
         format!("{}.{:02}", self.cents / 100, self.cents % 100)
     }
 
