@@ -54,7 +54,7 @@ enum Victim {
 
 /// The victims, each with how often it is killed under load.
 const ROUNDS: [(Victim, u32); 3] =
-    [(Victim::Purser, 15), (Victim::Service(Service::Postgres), 12), (Victim::Service(Service::Rabbitmq), 6)];
+    [(Victim::Purser, 15), (Victim::Service(Service::Postgres), 10), (Victim::Service(Service::Rabbitmq), 5)];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_published_is_done_once_in_order_and_answered_whatever_is_killed() {

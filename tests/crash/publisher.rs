@@ -26,8 +26,8 @@ const WINDOW: usize = 100;
 const KEYLESS_PERCENT: u32 = 15;
 /// The largest amount. Far more than a wallet gets operations without a key, whose amounts differ.
 const CENTS_MAX: i64 = 10_000;
-/// The longest that a broker may be away.
-const BROKER_DEADLINE: Duration = Duration::from_secs(90);
+/// The longest that a broker may be away. More than `scripts/services.sh` waits for one to start, which can say why it does not.
+const BROKER_DEADLINE: Duration = Duration::from_secs(180);
 
 /// What the publishers of a round share.
 pub struct Load {
