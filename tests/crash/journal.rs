@@ -89,6 +89,8 @@ impl Reply {
 pub struct Counts {
     /// Connections lost.
     pub connections_lost: u64,
+    /// Those of them that were given up because they brought no confirm.
+    pub given_up: u64,
     /// Operations published again because they were not confirmed.
     pub published_again: u64,
     /// Replies to what was answered before.
@@ -100,6 +102,7 @@ pub struct Counts {
 impl std::iter::Sum for Counts {
     fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
         counts.fold(Self::default(), |sum, counts| Self {
+            given_up: sum.given_up + counts.given_up,
             connections_lost: sum.connections_lost + counts.connections_lost,
             published_again: sum.published_again + counts.published_again,
             answered_again: sum.answered_again + counts.answered_again,

@@ -16,6 +16,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Confirmation};
 use rand::Rng;
 use rand::rngs::StdRng;
+use tokio::time::Instant;
 
 use crate::journal::{Counts, Identity, Published, Reply};
 use crate::support::{Line, Names, poll, unique};
@@ -26,6 +27,8 @@ const WINDOW: usize = 100;
 const KEYLESS_PERCENT: u32 = 15;
 /// The largest amount. Far more than a wallet gets operations without a key, whose amounts differ.
 const CENTS_MAX: i64 = 10_000;
+/// How long a confirm is waited for. RabbitMQ 3.10 may forget what is published to a quorum queue that has no leader yet, and never confirms it.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(20);
 /// The longest that a broker may be away. More than `scripts/services.sh` waits for one to start, which can say why it does not.
 const BROKER_DEADLINE: Duration = Duration::from_secs(180);
 
@@ -125,6 +128,7 @@ impl Publisher {
         for place in self.due.clone() {
             self.publish(line, confirms, place).await?;
         }
+        let mut last_confirm = Instant::now();
         loop {
             while self.open.len() < WINDOW && !self.load.is_over() {
                 let place = self.invent();
@@ -133,12 +137,22 @@ impl Publisher {
             if self.open.is_empty() && confirms.is_empty() {
                 return Ok(());
             }
+            if confirms.is_empty() {
+                last_confirm = Instant::now();
+            }
             tokio::select! {
                 reply = line.replies.next() => match reply {
                     Some(reply) => self.hear(&reply?),
                     None => return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into()),
                 },
-                Some((place, confirmation)) = confirms.next() => self.confirm(place, confirmation?)?,
+                Some((place, confirmation)) = confirms.next() => {
+                    self.confirm(place, confirmation?)?;
+                    last_confirm = Instant::now();
+                }
+                () = tokio::time::sleep_until(last_confirm + CONFIRM_PATIENCE), if !confirms.is_empty() => {
+                    self.counts.given_up += 1;
+                    return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+                }
             }
         }
     }
