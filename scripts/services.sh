@@ -574,9 +574,11 @@ keep_owner() {
 }
 
 choose_ports() {
-  local shift=0
+  local shift=0 hash
   if [[ -n $INSTANCE ]]; then
-    shift=$((10 * (1 + $(printf %s "$INSTANCE" | cksum | cut -d ' ' -f 1) % 20)))
+    # By its folder, not by its name: the same instance of another copy of the project would take the ports of a server that was killed.
+    hash=$(printf %s "$HERE" | cksum | cut -d ' ' -f 1)
+    shift=$((10 * (1 + hash % 20) + 500 * (hash / 20 % 22)))
   fi
   # Cleared first, so that a port of before is not taken for another's.
   POSTGRES_PORT='' AMQP_PORT='' DIST_PORT='' EPMD_PORT=''

@@ -1,29 +1,36 @@
-//! A client as it should be: keys, publisher confirms, and after a lost connection it asks everything unanswered again, in order.
+//! A client as it should be: keys, publisher confirms, and after a lost connection it publishes again what was not confirmed, in order.
 //!
-//! As long as its connection lives it only waits, however long: what the broker has confirmed must be answered without being asked again.
+//! What was confirmed is never published again before the books have been looked at: a confirmed message that got lost would be mended by it,
+//! and nobody would know. As long as the connection lives every reply must come, however long it takes. A share of the operations has no key;
+//! they are published once and never again, as nobody could tell whether that is a repetition.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::*;
-use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Confirmation};
 use rand::Rng;
 use rand::rngs::StdRng;
-use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::journal::{Counts, Published};
-use crate::support::{Names, poll, unique};
+use crate::journal::{Counts, Identity, Published, Reply};
+use crate::support::{Line, Names, poll, unique};
 
-/// Operations that a publisher has open at once.
+/// Operations with a key that a publisher has open at once.
 const WINDOW: usize = 100;
-/// The longest that a broker may be away.
-const BROKER_DEADLINE: Duration = Duration::from_secs(90);
+/// Of a hundred operations so many have no key.
+const KEYLESS_PERCENT: u32 = 15;
+/// The largest amount. Far more than a wallet gets operations without a key, whose amounts differ.
+const CENTS_MAX: i64 = 10_000;
+/// How long a confirm is waited for. RabbitMQ 3.10 may forget what is published to a quorum queue that has no leader yet, and never confirms it.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that a broker may be away. More than `scripts/services.sh` waits for one to start, which can say why it does not.
+const BROKER_DEADLINE: Duration = Duration::from_secs(180);
 
 /// What the publishers of a round share.
 pub struct Load {
@@ -42,12 +49,6 @@ impl Load {
         Self { amqp_url, names, operations_min, published, answered, disturbance_is_over: AtomicBool::new(false) }
     }
 
-    /// Published and not answered.
-    pub fn open(&self) -> u64 {
-        let answered = self.answered.load(Ordering::Relaxed);
-        self.published.load(Ordering::Relaxed).saturating_sub(answered)
-    }
-
     fn is_over(&self) -> bool {
         let is_enough = self.published.load(Ordering::Relaxed) >= self.operations_min;
         is_enough && self.disturbance_is_over.load(Ordering::Relaxed)
@@ -56,131 +57,168 @@ impl Load {
 
 /// The only publisher of its wallets, so that their order is known.
 pub struct Publisher {
+    /// Everything published, in order.
+    pub journal: Vec<Published>,
+    pub counts: Counts,
     load: Arc<Load>,
     wallets: Vec<i64>,
     wallets_max: i64,
     random: StdRng,
-    /// Everything published, in order.
-    journal: Vec<Published>,
-    by_key: HashMap<String, usize>,
-    /// Places in the journal that have no answer.
+    /// Where in the journal a name stands.
+    places: HashMap<String, usize>,
+    /// Operations with a key that are to be published before anything else, by their places in the journal.
+    due: BTreeSet<usize>,
+    /// Operations with a key whose replies this connection must bring.
     open: BTreeSet<usize>,
-    counts: Counts,
+    /// By wallet, the amounts of operations without a key.
+    amounts: HashSet<(i64, i64)>,
 }
 
 /// Confirms that are awaited, each with its place in the journal.
 type Confirms = FuturesUnordered<std::pin::Pin<Box<dyn Future<Output = (usize, lapin::Result<Confirmation>)> + Send>>>;
 
-/// One connection with its reply queue: both end together.
-struct Session {
-    // Dropped, it closes.
-    _connection: Connection,
-    channel: Channel,
-    replies: Consumer,
-    reply_queue: String,
-    confirms: Confirms,
-}
-
 impl Publisher {
     pub fn new(load: Arc<Load>, wallets: Vec<i64>, wallets_max: i64, random: StdRng) -> Self {
         Self {
+            journal: Vec::new(),
+            counts: Counts::default(),
             load,
             wallets,
             wallets_max,
             random,
-            journal: Vec::new(),
-            by_key: HashMap::new(),
+            places: HashMap::new(),
+            due: BTreeSet::new(),
             open: BTreeSet::new(),
-            counts: Counts::default(),
+            amounts: HashSet::new(),
         }
     }
 
-    /// Publishes until the load is over and everything is answered.
-    pub async fn run(mut self) -> (Vec<Published>, Counts) {
+    /// Publishes until the load is over, everything with a key is confirmed, and answered unless its connection was lost.
+    pub async fn run(mut self) -> Self {
         loop {
-            let url = self.load.amqp_url.clone();
-            let session = poll(BROKER_DEADLINE, "the broker is back", async || Session::open(&url).await.ok()).await;
-            match self.talk(session).await {
-                Ok(()) => return (self.journal, self.counts),
-                Err(_) => self.counts.reconnects += 1,
+            let mut line = self.connect().await;
+            let mut confirms = Confirms::new();
+            if self.talk(&mut line, &mut confirms).await.is_ok() {
+                return self;
             }
+            self.lose_connection(confirms);
         }
     }
 
-    /// Talks over one connection until everything is said, or until the connection is lost.
-    async fn talk(&mut self, mut session: Session) -> lapin::Result<()> {
-        self.ask_again(&mut session).await?;
+    /// Asks everything whose reply was lost again. All of it must have been answered before: the answer is a replay.
+    pub async fn ask_again(mut self) -> Self {
+        let is_unanswered = |place: &usize| self.journal[*place].is_keyed() && self.journal[*place].reply.is_none();
+        let unanswered: Vec<usize> = (0..self.journal.len()).filter(is_unanswered).collect();
+        self.counts.asked_again = unanswered.len() as u64;
+        self.due.extend(&unanswered);
+        let mut line = self.connect().await;
+        self.talk(&mut line, &mut Confirms::new()).await.expect("nothing is killed any more");
+        for published in unanswered.into_iter().map(|place| &self.journal[place]) {
+            assert!(published.reply.is_some_and(|reply| reply.is_replay), "it was done before: {published:?}");
+        }
+        self
+    }
+
+    async fn connect(&self) -> Line {
+        poll(BROKER_DEADLINE, "the broker is back", async || Line::open(&self.load.amqp_url).await.ok()).await
+    }
+
+    /// Talks over one connection until everything is said, confirmed and answered, or until the connection is lost.
+    async fn talk(&mut self, line: &mut Line, confirms: &mut Confirms) -> lapin::Result<()> {
+        for place in self.due.clone() {
+            self.publish(line, confirms, place).await?;
+        }
+        let mut last_confirm = Instant::now();
         loop {
             while self.open.len() < WINDOW && !self.load.is_over() {
                 let place = self.invent();
-                self.ask(&mut session, place).await?;
+                self.publish(line, confirms, place).await?;
             }
-            if self.open.is_empty() {
+            if self.open.is_empty() && confirms.is_empty() {
                 return Ok(());
             }
+            if confirms.is_empty() {
+                last_confirm = Instant::now();
+            }
             tokio::select! {
-                reply = session.replies.next() => match reply {
+                reply = line.replies.next() => match reply {
                     Some(reply) => self.hear(&reply?),
                     None => return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into()),
                 },
-                Some((place, confirmation)) = session.confirms.next() => match confirmation? {
-                    Confirmation::Ack(None) => self.confirm(place),
-                    Confirmation::Ack(Some(returned)) => panic!("nobody takes operations: {returned:?}"),
-                    // It says that it does not have it: it is to be published again, before anything else.
-                    other => return Err(std::io::Error::other(format!("not confirmed: {other:?}")).into()),
-                },
+                Some((place, confirmation)) = confirms.next() => {
+                    self.confirm(place, confirmation?)?;
+                    last_confirm = Instant::now();
+                }
+                () = tokio::time::sleep_until(last_confirm + CONFIRM_PATIENCE), if !confirms.is_empty() => {
+                    self.counts.given_up += 1;
+                    return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+                }
             }
         }
     }
 
-    async fn ask_again(&mut self, session: &mut Session) -> lapin::Result<()> {
-        let open: Vec<usize> = self.open.iter().copied().collect();
-        for place in open {
-            self.counts.asked_again += 1;
-            self.ask(session, place).await?;
+    /// What the connection still owed: confirms that have come are confirms; the other operations are to be published again, but not those
+    /// without a key. Replies are lost.
+    fn lose_connection(&mut self, mut confirms: Confirms) {
+        while let Some(Some((place, confirmation))) = confirms.next().now_or_never() {
+            // What it says besides a confirm is that there is none.
+            confirmation.and_then(|confirmation| self.confirm(place, confirmation)).ok();
         }
-        Ok(())
+        self.open.clear();
+        self.counts.connections_lost += 1;
+        self.counts.published_again += self.due.len() as u64;
     }
 
-    async fn ask(&self, session: &mut Session, place: usize) -> lapin::Result<()> {
+    async fn publish(&mut self, line: &Line, confirms: &mut Confirms, place: usize) -> lapin::Result<()> {
         let published = &self.journal[place];
-        let properties = BasicProperties::default()
+        let mut properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_delivery_mode(2)
-            .with_message_id(published.key.as_str().into())
-            .with_correlation_id(published.key.as_str().into())
-            .with_reply_to(session.reply_queue.as_str().into());
+            .with_correlation_id(published.name.as_str().into())
+            .with_reply_to(line.reply_queue.as_str().into());
+        if published.is_keyed() {
+            properties = properties.with_message_id(published.name.as_str().into());
+            self.due.insert(place);
+            self.open.insert(place);
+        }
         let exchange = self.load.names.operations.as_str();
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let body = published.body();
-        let confirm = session
+        let confirm = line
             .channel
             .basic_publish(exchange.into(), published.kind.into(), options, body.as_bytes(), properties)
             .await?;
-        session.confirms.push(Box::pin(async move { (place, confirm.await) }));
+        confirms.push(Box::pin(async move { (place, confirm.await) }));
         Ok(())
     }
 
-    fn confirm(&mut self, place: usize) {
-        self.counts.confirmed += 1;
-        self.journal[place].is_confirmed = true;
+    fn confirm(&mut self, place: usize, confirmation: Confirmation) -> lapin::Result<()> {
+        match confirmation {
+            Confirmation::Ack(None) => {
+                self.journal[place].is_confirmed = true;
+                self.due.remove(&place);
+                Ok(())
+            }
+            Confirmation::Ack(Some(returned)) => panic!("nobody takes operations: {returned:?}"),
+            // It says that it does not have it: it is to be published again, before anything else.
+            other => Err(std::io::Error::other(format!("not confirmed: {other:?}")).into()),
+        }
     }
 
-    fn hear(&mut self, reply: &Delivery) {
-        let key = reply.properties.correlation_id().as_ref().expect("a reply has the correlation_id").to_string();
-        let place = self.by_key[&key];
+    fn hear(&mut self, delivery: &Delivery) {
+        let name = delivery.properties.correlation_id().as_ref().expect("a reply has the correlation_id").to_string();
+        let place = self.places[&name];
         let published = &mut self.journal[place];
-        let said: Value = serde_json::from_slice(&reply.data).expect("a reply is JSON");
-        assert_eq!(said["operation"], published.kind);
-        let code = said["code"].as_i64().expect("a reply has a code");
-        assert!(matches!(code, 200 | 422), "{published:?}: {said}");
-        match published.code.replace(code) {
+        let reply = Reply::read(delivery, published);
+        self.open.remove(&place);
+        match published.reply {
             None => {
-                self.open.remove(&place);
+                published.reply = Some(reply);
                 self.load.answered.fetch_add(1, Ordering::Relaxed);
             }
             Some(before) => {
-                assert_eq!(code, before, "{published:?} was answered again, and not alike: {said}");
+                assert!(published.is_keyed(), "without a key it is not done twice: {published:?}: {reply:?}");
+                assert!(reply.is_like(&before), "{published:?} was answered again, and not alike: {reply:?}");
                 self.counts.answered_again += 1;
             }
         }
@@ -195,30 +233,28 @@ impl Publisher {
             3..7 => ("withdraw", None),
             _ => ("transfer", Some(other)),
         };
+        let mut cents = self.random.random_range(1..=CENTS_MAX);
+        let identity =
+            if self.random.random_range(0..100) < KEYLESS_PERCENT { Identity::Amount } else { Identity::Key };
+        if identity == Identity::Amount {
+            while !self.amounts.insert((wallet, cents)) {
+                cents = cents % CENTS_MAX + 1;
+            }
+        }
+        let name = unique("o");
         let place = self.journal.len();
-        let key = unique("k");
-        let cents = self.random.random_range(1..=10_000);
-        let published = Published { kind, wallet, to_wallet, cents, key: key.clone(), is_confirmed: false, code: None };
-        self.journal.push(published);
-        self.by_key.insert(key, place);
-        self.open.insert(place);
-        self.counts.operations += 1;
+        self.places.insert(name.clone(), place);
+        self.journal.push(Published {
+            name,
+            identity,
+            kind,
+            wallet,
+            to_wallet,
+            cents,
+            is_confirmed: false,
+            reply: None,
+        });
         self.load.published.fetch_add(1, Ordering::Relaxed);
         place
-    }
-}
-
-impl Session {
-    async fn open(url: &str) -> lapin::Result<Self> {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
-        let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?;
-        let reply_queue = queue.name().to_string();
-        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-        let replies =
-            channel.basic_consume(reply_queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
-        Ok(Self { _connection: connection, channel, replies, reply_queue, confirms: Confirms::new() })
     }
 }

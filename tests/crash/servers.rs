@@ -9,7 +9,7 @@ use crate::support::{amqp_url, database_url};
 const INSTANCE: &str = "crash";
 
 /// One of the two, as the script calls it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     Postgres,
     Rabbitmq,

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::*;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 use purser::settings::Settings;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -138,9 +138,38 @@ impl Received {
     }
 }
 
+/// A connection with a channel that confirms, and what comes into a reply queue. They end together.
+#[derive(Debug)]
+pub struct Line {
+    /// Publishes.
+    pub channel: Channel,
+    /// Its exclusive queue.
+    pub reply_queue: String,
+    /// What comes into it.
+    pub replies: Consumer,
+    /// Dropped, it closes.
+    pub connection: Connection,
+}
+
+impl Line {
+    /// Connects and declares the reply queue.
+    pub async fn open(url: &str) -> lapin::Result<Self> {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?;
+        let reply_queue = queue.name().to_string();
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let replies =
+            channel.basic_consume(reply_queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+        Ok(Self { channel, reply_queue, replies, connection })
+    }
+}
+
 type Pending = Arc<Mutex<HashMap<String, oneshot::Sender<Delivery>>>>;
 
-/// A connection with a channel that confirms, and a reply queue.
+/// A [`Line`] that knows who waits for which reply.
 #[derive(Debug)]
 pub struct Amqp {
     /// For what this client does not do itself.
@@ -154,15 +183,7 @@ pub struct Amqp {
 impl Amqp {
     /// Connects and declares the reply queue.
     pub async fn connect(url: &str) -> lapin::Result<Self> {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
-        let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?;
-        let reply_queue = queue.name().to_string();
-        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-        let mut replies =
-            channel.basic_consume(reply_queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
+        let Line { channel, reply_queue, mut replies, connection } = Line::open(url).await?;
         let pending = Pending::default();
         let waiting = Arc::clone(&pending);
         tokio::spawn(async move {
@@ -228,9 +249,15 @@ impl Amqp {
 
     /// Messages in a queue that nobody has taken.
     pub async fn message_count(&self, queue: &str) -> u32 {
+        self.counts(queue).await.0
+    }
+
+    /// Messages in a queue that nobody has taken, and consumers that it has. Where there are no consumers, it is all messages.
+    pub async fn counts(&self, queue: &str) -> (u32, u32) {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let queue = self.channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        queue.expect("the queue is there").message_count()
+        let queue = queue.expect("the queue is there");
+        (queue.message_count(), queue.consumer_count())
     }
 
     /// Ends the connection, and with it the reply queue.

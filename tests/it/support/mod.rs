@@ -12,7 +12,7 @@ pub mod server;
 
 use std::time::{Duration, Instant};
 
-pub use amqp::{Amqp, Message, Names};
+pub use amqp::{Amqp, Line, Message, Names};
 pub use app::TestApp;
 pub use audit::{assert_books_balance, breaches};
 pub use database::TestDatabase;
