@@ -27,7 +27,8 @@ pub async fn json<T: DeserializeOwned>(
     parse(&body)
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// Reads a piece of JSON as `T`.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         // What serde says of a body names its fields and where it fails; nothing of the inside.
         let reason = error.to_string();

@@ -4,15 +4,22 @@
 //! engine; what only looks or administers asks the store. No rule about money lives here.
 
 mod body;
+mod currencies;
 mod cursor;
 mod endpoint;
+mod field;
 mod labels;
 mod moment;
 mod openapi;
 mod page;
 mod query;
+mod reports;
+mod services;
+mod statements;
+mod table;
 mod transaction;
 mod transactions;
+mod wallets;
 
 use actix_web::web;
 
@@ -20,7 +27,14 @@ pub use endpoint::{Endpoint, Scope};
 pub use openapi::document;
 
 /// Every resource's endpoints. A new resource's table goes here, its handlers and schemas into [`openapi`].
-const TABLES: [&[Endpoint]; 1] = [transactions::ENDPOINTS];
+const TABLES: [&[Endpoint]; 6] = [
+    transactions::ENDPOINTS,
+    wallets::ENDPOINTS,
+    statements::ENDPOINTS,
+    currencies::ENDPOINTS,
+    services::ENDPOINTS,
+    reports::ENDPOINTS,
+];
 
 /// Everything that `/v1` serves.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

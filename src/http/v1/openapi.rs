@@ -10,7 +10,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_swagger_ui::Config;
 
-use super::{transaction, transactions};
+use super::{currencies, reports, services, statements, transactions, wallets};
 use crate::http::error::{self, PROBLEM_JSON, Problem, ProblemBody, Unserved};
 
 /// Where the document is.
@@ -27,10 +27,23 @@ const POLICY: &str =
             in UTC; refusals are problem+json whose `code` is permanent. A parameter or a field that is not known is refused.",
         license(name = "Private"),
     ),
-    paths(transactions::list, transactions::find),
-    components(schemas(ProblemBody, transaction::Transaction)),
+    paths(
+        transactions::list, transactions::find,
+        wallets::list, wallets::create, wallets::find, wallets::change,
+        statements::balances, statements::entries,
+        currencies::list, currencies::create, currencies::find, currencies::change,
+        services::list, services::create, services::find, services::rename, services::delete,
+        reports::revenue,
+    ),
+    components(schemas(ProblemBody)),
     modifiers(&CommonProblems),
-    tags((name = "transactions", description = "What happened")),
+    tags(
+        (name = "transactions", description = "What happened"),
+        (name = "wallets", description = "Who holds balances"),
+        (name = "currencies", description = "What amounts can be in"),
+        (name = "services", description = "Whom revenue is reported for"),
+        (name = "reports", description = "Sums over many transactions"),
+    ),
 )]
 struct Document;
 
