@@ -9,11 +9,15 @@ pub mod balances;
 pub mod changes;
 pub mod currencies;
 mod db_tx;
+pub mod directory;
 mod error;
 pub mod expiries;
 pub mod history;
+pub mod reports;
+pub mod scale;
 pub mod seed;
 pub mod services;
+pub mod statements;
 pub mod transactions;
 pub mod wallets;
 
@@ -131,6 +135,13 @@ impl Store {
         sqlx::migrate!().run(&mut connection).await?;
         connection.close().await?;
         Ok(())
+    }
+
+    /// A connection of its own, for what holds it long: its statements have the time of a report. Dropped, it is closed.
+    pub(crate) async fn connect_aside(&self) -> Result<PgConnection, StoreError> {
+        let timeout = ("statement_timeout", self.report_timeout.as_millis().to_string());
+        let options = self.unhurried.clone().options(SILENCE_SETTINGS).options([timeout]);
+        Ok(PgConnection::connect_with(&options).await?)
     }
 
     /// Asks the database whether it is there.

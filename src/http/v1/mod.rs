@@ -5,8 +5,10 @@
 
 mod answer;
 mod body;
+mod currencies;
 mod cursor;
 mod endpoint;
+mod field;
 mod labels;
 mod moment;
 mod openapi;
@@ -14,8 +16,13 @@ mod operation;
 mod operations;
 mod page;
 mod query;
+mod reports;
+mod services;
+mod statements;
+mod table;
 mod transaction;
 mod transactions;
+mod wallets;
 
 use actix_web::web;
 
@@ -23,7 +30,15 @@ pub use endpoint::{Endpoint, Scope};
 pub use openapi::document;
 
 /// Every resource's endpoints. A new resource's table goes here, its handlers and schemas into [`openapi`].
-const TABLES: [&[Endpoint]; 2] = [transactions::ENDPOINTS, operations::ENDPOINTS];
+const TABLES: [&[Endpoint]; 7] = [
+    transactions::ENDPOINTS,
+    operations::ENDPOINTS,
+    wallets::ENDPOINTS,
+    statements::ENDPOINTS,
+    currencies::ENDPOINTS,
+    services::ENDPOINTS,
+    reports::ENDPOINTS,
+];
 
 /// Everything that `/v1` serves.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

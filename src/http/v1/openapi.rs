@@ -10,7 +10,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_swagger_ui::Config;
 
-use super::{operations, transaction, transactions};
+use super::{currencies, operations, reports, services, statements, transactions, wallets};
 use crate::http::error::{self, PROBLEM_JSON, Problem, ProblemBody, Unserved};
 
 /// Where the document is.
@@ -28,18 +28,24 @@ const POLICY: &str =
         license(name = "Private"),
     ),
     paths(
-        transactions::list,
-        transactions::find,
-        operations::create,
-        operations::confirm,
-        operations::cancel,
-        operations::extend,
-        operations::reverse,
+        transactions::list, transactions::find,
+        operations::create, operations::confirm, operations::cancel, operations::extend, operations::reverse,
         operations::batch,
+        wallets::list, wallets::create, wallets::find, wallets::change,
+        statements::balances, statements::entries,
+        currencies::list, currencies::create, currencies::find, currencies::change,
+        services::list, services::create, services::find, services::rename, services::delete,
+        reports::revenue,
     ),
-    components(schemas(ProblemBody, transaction::Transaction)),
+    components(schemas(ProblemBody)),
     modifiers(&CommonProblems),
-    tags((name = "transactions", description = "What happened")),
+    tags(
+        (name = "transactions", description = "What happened"),
+        (name = "wallets", description = "Who holds balances"),
+        (name = "currencies", description = "What amounts can be in"),
+        (name = "services", description = "Whom revenue is reported for"),
+        (name = "reports", description = "Sums over many transactions"),
+    ),
 )]
 struct Document;
 
