@@ -2,11 +2,17 @@
 
 #[path = "core/history.rs"]
 mod history;
+#[path = "core/holds.rs"]
+mod holds;
 #[path = "core/model.rs"]
 mod model;
 #[allow(dead_code, reason = "shared with the integration tests, which use all of it")]
 #[path = "it/support/operations.rs"]
 mod operations;
+#[path = "core/reversals.rs"]
+mod reversals;
+#[path = "core/waiting.rs"]
+mod waiting;
 
 use std::collections::{BTreeMap, HashSet};
 
