@@ -120,15 +120,17 @@ pub fn decide(state: &State, request: &Request) -> Result<Decision, Rejection> {
 }
 
 fn invoice(state: &State, wallet: WalletId, money: Money, terms: &Terms) -> Result<Plan, Rejection> {
+    if matches!(terms.mode, Mode::WhenFunded { .. }) {
+        return Err(Rejection::WaitForFundsInvalid);
+    }
     receives(state, wallet)?;
     in_currency(state, money)?;
     for_service(state, terms)?;
     match terms.mode {
-        Mode::Now => moves(state, terms, [(wallet, money, Delta::credit(money.amount))]),
         Mode::Pending { expires_in } => {
             Ok(moves(state, terms, [(wallet, money, Delta::announce(money.amount))])?.held(expires_in))
         }
-        Mode::WhenFunded { .. } => Err(Rejection::WaitForFundsInvalid),
+        Mode::Now | Mode::WhenFunded { .. } => moves(state, terms, [(wallet, money, Delta::credit(money.amount))]),
     }
 }
 
