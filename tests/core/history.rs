@@ -191,7 +191,8 @@ impl History {
     fn keep(&mut self, changes: Changes) {
         let is_nothing = changes.transactions.is_empty() && changes.updates.is_empty() && changes.standings.is_empty();
         assert_eq!(changes.is_empty(), is_nothing, "balances change with transactions only");
-        let waited: HashMap<_, _> = self.balances.iter().map(|(place, stored)| (*place, stored.waiting)).collect();
+        let lines_before: HashMap<_, _> =
+            self.balances.keys().map(|place| (*place, self.line(place.0, place.1))).collect();
         let opened: HashSet<_> = changes.opened.iter().copied().collect();
         assert_eq!(opened.len(), changes.opened.len(), "a balance is opened once");
         let mut written = HashSet::new();
@@ -203,13 +204,9 @@ impl History {
             let before = self.balances.get(&place).map_or((0, Balance::default()), |kept| (kept.seq, kept.balance));
             let after = last.map_or(before, |entry| (entry.seq, entry.after));
             assert_eq!(after, (stored.seq, stored.balance), "{place:?} is what its last entry says");
-            let has_changed = last.is_some() || waited.get(&place).copied().unwrap_or(0) != stored.waiting;
-            assert!(has_changed, "{place:?} is written for nothing");
             self.balances.insert(place, *stored);
         }
-        for entry in &changes.entries {
-            assert!(written.contains(&(entry.wallet, entry.currency)), "a balance with new entries is written");
-        }
+        let with_entries: HashSet<_> = changes.entries.iter().map(|entry| (entry.wallet, entry.currency)).collect();
         let mut updated = HashSet::new();
         for change in &changes.updates {
             assert!(updated.insert(change.id), "a transaction is updated once");
@@ -228,6 +225,9 @@ impl History {
             let line = self.line(stored.wallet, stored.currency);
             assert_eq!(stored.waiting, line.len(), "{stored:?} counts who waits");
             assert!(line.len() <= WAITING_MAX);
+            let place = (stored.wallet, stored.currency);
+            let has_changed = with_entries.contains(&place) || lines_before.get(&place) != Some(&line);
+            assert_eq!(written.contains(&place), has_changed, "{place:?} is written if it changed");
         }
     }
 
