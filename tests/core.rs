@@ -1,9 +1,13 @@
 //! The pure core against its rules (a table) and against a small model of itself (random histories). No server is needed.
 
+#[path = "core/batches.rs"]
+mod batches;
 #[path = "core/history.rs"]
 mod history;
 #[path = "core/holds.rs"]
 mod holds;
+#[path = "core/keys.rs"]
+mod keys;
 #[path = "core/model.rs"]
 mod model;
 #[allow(dead_code, reason = "shared with the integration tests, which use all of it")]
@@ -11,6 +15,8 @@ mod model;
 mod operations;
 #[path = "core/reversals.rs"]
 mod reversals;
+#[path = "core/standings.rs"]
+mod standings;
 #[path = "core/waiting.rs"]
 mod waiting;
 
