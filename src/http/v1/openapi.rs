@@ -31,7 +31,7 @@ const POLICY: &str =
         transactions::list, transactions::find,
         operations::create, operations::confirm, operations::cancel, operations::extend, operations::reverse,
         operations::batch,
-        wallets::list, wallets::create, wallets::find, wallets::change,
+        wallets::list, wallets::create, wallets::find, wallets::change, wallets::close,
         statements::balances, statements::entries,
         currencies::list, currencies::create, currencies::find, currencies::change,
         services::list, services::create, services::find, services::rename, services::delete,

@@ -14,24 +14,26 @@ use super::labels::{self, Labels};
 use super::moment;
 use super::page;
 use super::query::{Query, path_number};
-use crate::http::error::{Fault, Problem};
+use crate::http::error::{Fault, Problem, ProblemBody};
 use crate::http::server::Context;
-use crate::ledger::Rejection;
+use crate::http::submit;
+use crate::ledger::{self, Operation, Rejection, Request, WalletId};
 use crate::store::StoreError;
 use crate::store::directory::{self, NewWallet, WalletChange, WalletFilter, WalletRow, WalletStatus};
 use crate::store::history::Order;
+use crate::wire;
 
 /// Largest id that a caller may choose. Ids that the server gives go on after the largest chosen one; they have room left to 2^53, beyond
 /// which JSON readers lose digits.
 pub const CHOSEN_ID_MAX: i64 = 1_000_000_000_000_000;
 
 /// What is served here.
-// Closing (DELETE) and blocking (PATCH `status`) change what money may do, so they take the wallet's line: they belong to the engine.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::get("/v1/wallets", || web::to(list)),
     Endpoint::new("POST", "/v1/wallets", Scope::Admin, || web::to(create)),
     Endpoint::get("/v1/wallets/{id}", || web::to(find)),
     Endpoint::new("PATCH", "/v1/wallets/{id}", Scope::Admin, || web::to(change)),
+    Endpoint::new("DELETE", "/v1/wallets/{id}", Scope::Admin, || web::to(close)),
 ];
 
 /// Who holds balances. What does not apply is left out.
@@ -130,6 +132,20 @@ pub struct WalletAlteration {
     #[serde(default, deserialize_with = "field::not_null")]
     #[schema(schema_with = labels::schema, required = false)]
     labels: Option<Labels>,
+    /// blocked: no money may leave it. open: it may again. Takes the wallet's line, behind the operations that came before.
+    #[serde(default, deserialize_with = "field::not_null")]
+    #[schema(nullable = false)]
+    status: Option<OpenOrBlocked>,
+}
+
+/// What a wallet can be made to be. Closing it is DELETE.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OpenOrBlocked {
+    /// Money may come and go.
+    Open,
+    /// None may leave.
+    Blocked,
 }
 
 /// Make a wallet
@@ -203,7 +219,7 @@ pub async fn list(context: Data<Context>, request: HttpRequest) -> Result<HttpRe
     Ok(HttpResponse::Ok().json(WalletPage { items: rows.into_iter().map(Wallet::from).collect(), next_cursor }))
 }
 
-/// Change what a wallet is called
+/// Change what a wallet is called, block it or open it again
 #[utoipa::path(
     patch, path = "/v1/wallets/{id}", tag = "wallets", operation_id = "changeWallet", request_body = WalletAlteration,
     params(("id" = i64, Path, description = "Its number", minimum = 1)),
@@ -224,9 +240,41 @@ pub async fn change(
         }
     }
     let labels = asked.labels.map(labels::checked).transpose()?.map(|labels| labels::to_json(&labels));
+    match asked.status {
+        Some(OpenOrBlocked::Open) => stand(&context, id, ledger::Standing::Open).await?,
+        Some(OpenOrBlocked::Blocked) => stand(&context, id, ledger::Standing::Blocked).await?,
+        None => {}
+    }
     let change = WalletChange { external_id: asked.external_id, name: asked.name, labels };
     let row = directory::update(context.state.store.read_pool(), id, &change).await.map_err(taken)?;
     Ok(HttpResponse::Ok().json(Wallet::from(row.ok_or(Rejection::WalletUnknown)?)))
+}
+
+/// Close a wallet
+///
+/// Only one that holds nothing, and where nothing is pending or waits. Its history stays; nothing moves on it any more.
+#[utoipa::path(
+    delete, path = "/v1/wallets/{id}", tag = "wallets", operation_id = "closeWallet",
+    params(("id" = i64, Path, description = "Its number", minimum = 1)),
+    responses(
+        (status = 204, description = "It is closed"),
+        (status = 409, description = "It is not empty", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn close(context: Data<Context>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {
+    Query::of(&request)?.finish()?;
+    stand(&context, path_number(&id, "the id")?, ledger::Standing::Closed).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// What a wallet may do is changed in its line, like its money.
+async fn stand(context: &Context, id: i64, standing: ledger::Standing) -> Result<(), Problem> {
+    let request = Request::Stand { wallet: WalletId(id), standing };
+    let operation = Operation { id: wire::new_id(), idempotency_key: None, request };
+    match submit::submit(context, operation).await?.result {
+        Ok(_) => Ok(()),
+        Err(refused) => Err(Problem::of_refused(&refused)),
+    }
 }
 
 /// Refuses to look further for a wallet that is not there.

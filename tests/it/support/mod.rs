@@ -16,7 +16,7 @@ pub use amqp::{Amqp, Line, Message, Names};
 pub use app::TestApp;
 pub use audit::{assert_books_balance, breaches};
 pub use database::TestDatabase;
-pub use operations::operation;
+pub use operations::{Script, operation};
 pub use proxy::{LossyProxy, Proxy};
 pub use server::Server;
 
