@@ -89,11 +89,43 @@ pub struct Engine {
 #[expect(missing_docs, reason = "each field is documented where it is set")]
 pub struct Http {
     pub listen: SocketAddr,
+    pub auth: AuthMode,
+    pub public_without_auth: bool,
+    pub metrics_open: bool,
+    pub key_cache_ms: u64,
     pub workers: usize,
     pub in_flight_max: usize,
     pub body_bytes_max: usize,
     pub head_timeout_ms: u64,
     pub request_timeout_ms: u64,
+}
+
+impl Http {
+    /// Whether a request needs a key.
+    pub fn is_auth_on(&self) -> bool {
+        match self.auth {
+            AuthMode::Auto => self.is_public(),
+            AuthMode::On => true,
+            AuthMode::Off => false,
+        }
+    }
+
+    /// Whether others than this machine's own programs may reach it.
+    pub fn is_public(&self) -> bool {
+        !self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// When a request needs a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// On unless only this machine's own programs can reach it.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// See `config/purser.toml`.
@@ -172,6 +204,7 @@ impl Settings {
             ("engine.lanes", at_least_one(engine.lanes)),
             ("engine.batch_max", at_least_one(engine.batch_max)),
             ("engine.actor_idle_timeout_ms", at_least_one(engine.actor_idle_timeout_ms)),
+            ("http.auth", auth_problem(http)),
             ("http.workers", at_least_one(http.workers)),
             ("http.in_flight_max", at_least_one(http.in_flight_max)),
             ("http.body_bytes_max", at_least_one(http.body_bytes_max)),
@@ -181,6 +214,17 @@ impl Settings {
         ];
         problems.into_iter().find_map(|(key, problem)| Some((key, problem?)))
     }
+}
+
+/// Open to everybody by intent, or not at all.
+fn auth_problem(http: &Http) -> Option<String> {
+    (http.is_public() && !http.is_auth_on() && !http.public_without_auth).then(|| {
+        format!(
+            "must not be \"off\" while others can reach http.listen ({}): whoever finds it could move money. Leave it \"auto\" and make a key \
+             with `purser keys create`, or listen on 127.0.0.1, or, if something in front of it asks for authentication, set http.public_without_auth",
+            http.listen
+        )
+    })
 }
 
 fn at_least_one<T: PartialEq + From<u8>>(value: T) -> Option<String> {

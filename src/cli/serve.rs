@@ -15,7 +15,7 @@ use crate::telemetry::logging::{self, Format};
 #[command(after_help = "\
 Examples:
   purser serve                                 with the built-in settings and DATABASE_URL, AMQP_URL
-  purser serve --http 0.0.0.0:8080             reachable by others: there is no authentication yet
+  purser serve --http 0.0.0.0:8080             reachable by others: needs keys, see `purser keys`
   purser --config purser.toml serve --no-migrate
   PURSER_BROKER__ENABLED=false purser serve    HTTP only
 

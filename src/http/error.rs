@@ -14,6 +14,10 @@ pub enum Unserved {
     RouteUnknown,
     /// The path is right, the method is not.
     MethodNotAllowed,
+    /// No good key came with it.
+    Unauthenticated,
+    /// The key that came does not allow it.
+    Forbidden,
     /// The body is larger than `http.body_bytes_max`.
     BodyTooLarge,
     /// The body did not arrive in time.
@@ -36,6 +40,8 @@ impl Unserved {
         match self {
             Self::RouteUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyIncomplete => StatusCode::BAD_REQUEST,
@@ -49,6 +55,8 @@ impl Unserved {
         match self {
             Self::RouteUnknown => "route_unknown",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyIncomplete => "body_incomplete",
@@ -64,6 +72,10 @@ impl Unserved {
         match self {
             Self::RouteUnknown => "nothing is served at this path",
             Self::MethodNotAllowed => "this path does not serve that method; the Allow header names what it serves",
+            Self::Unauthenticated => {
+                "this needs a key that is in use: send it as Authorization: Bearer KEY; none came, or it is unknown, expired or revoked"
+            }
+            Self::Forbidden => "the key is good, but its scope does not allow this",
             Self::BodyTooLarge => "the body is larger than this server reads",
             Self::BodyTooSlow => "the body did not arrive in time",
             Self::BodyIncomplete => "the body ended early or is not well-formed HTTP",
@@ -83,6 +95,8 @@ impl Unserved {
             Self::Stopping | Self::DatabaseAway => Some(5),
             Self::RouteUnknown
             | Self::MethodNotAllowed
+            | Self::Unauthenticated
+            | Self::Forbidden
             | Self::BodyTooLarge
             | Self::BodyTooSlow
             | Self::BodyIncomplete => None,
@@ -111,11 +125,15 @@ pub fn method_not_allowed(allowed: &'static str) -> HttpResponse {
     response
 }
 
-fn problem(unserved: Unserved) -> HttpResponse {
+/// A refusal as problem+json.
+pub fn problem(unserved: Unserved) -> HttpResponse {
     let status = unserved.status();
     let title = status.canonical_reason().unwrap_or("Error");
     let problem = Problem { title, status: status.as_u16(), code: unserved.code(), detail: unserved.reason() };
     let mut response = HttpResponse::build(status).json(problem);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(seconds) = unserved.retry_after_seconds() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
     response
 }

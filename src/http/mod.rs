@@ -3,6 +3,7 @@
 //! A request becomes an [`Operation`](crate::ledger::Operation), an [`Outcome`](crate::ledger::Outcome) becomes a response. No rule about
 //! money lives here, and nothing is written but through [`Processor::submit_with`](crate::engine::Processor::submit_with).
 
+pub mod auth;
 mod dialects;
 mod error;
 mod extract;
@@ -11,6 +12,7 @@ mod ops;
 mod server;
 mod submit;
 
+pub use auth::KeySecret;
 pub use server::{State, serve};
 
 #[cfg(test)]

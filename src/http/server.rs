@@ -9,8 +9,10 @@ use actix_web::dev::Server;
 use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpResponse, HttpServer};
 
+use super::auth::{self, Auth, Rule};
+use super::error::Unserved;
 use super::submit::Gate;
 use super::{dialects, error, measure, ops};
 use crate::engine::Processor;
@@ -45,6 +47,7 @@ pub struct State {
 /// What all workers share.
 pub(super) struct Context {
     pub state: State,
+    pub auth: Auth,
     pub gate: Gate,
     pub readiness: ops::Readiness,
 }
@@ -54,7 +57,8 @@ impl Context {
         measure::start_at_zero(&state);
         let http = &state.settings.http;
         let gate = Gate::new(http.in_flight_max, ms(http.request_timeout_ms));
-        Self { state, gate, readiness: ops::Readiness::default() }
+        let auth = Auth::new(http, state.store.clone(), access(&state.settings));
+        Self { state, auth, gate, readiness: ops::Readiness::default() }
     }
 }
 
@@ -72,6 +76,7 @@ pub(super) fn start(listener: TcpListener, state: State, shutdown_timeout_second
     let context = Data::new(Context::new(state));
     let app = move || {
         App::new()
+            .wrap(from_fn(auth::guard))
             .wrap(from_fn(measure::measure))
             .app_data(context.clone())
             .configure(|routes| configure(routes, &context.state.settings))
@@ -87,6 +92,17 @@ pub(super) fn start(listener: TcpListener, state: State, shutdown_timeout_second
         .listen(listener)?
         .run();
     Ok(server)
+}
+
+/// What every route asks of its caller: each module of routes says it of its own. What is missing here is for administrators.
+pub(super) fn access(settings: &Settings) -> Vec<Rule> {
+    [ops::access(&settings.http).as_slice(), &dialects::transactional_system::ACCESS].concat()
+}
+
+/// A refusal in the words of whoever is served at `pattern`.
+pub(super) fn refuse(context: &Context, pattern: Option<&str>, unserved: Unserved) -> HttpResponse {
+    let in_dialect = pattern.and_then(|route| dialects::transactional_system::refuse_at(context, route, unserved));
+    in_dialect.unwrap_or_else(|| error::problem(unserved))
 }
 
 /// Everything that is served. A new route also goes into `measure::ROUTES`, which closes the set of labels.

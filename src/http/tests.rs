@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use actix_web::HttpResponse;
 use actix_web::dev::ServerHandle;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
@@ -284,5 +285,27 @@ async fn until(mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "what was waited for did not come");
         actix_rt::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[actix_rt::test]
+async fn every_rule_is_about_a_route_that_is_served() {
+    use actix_web::dev::Service;
+    let settings = Settings::load(None).unwrap();
+    let app = actix_web::App::new()
+        .wrap_fn(|request, _| {
+            let pattern = request.match_pattern().unwrap_or_default();
+            std::future::ready(Ok(request.into_response(HttpResponse::Ok().body(pattern))))
+        })
+        .configure(|routes| super::server::configure(routes, &settings));
+    let app = actix_web::test::init_service(app).await;
+    let rules = super::server::access(&settings);
+    assert!(rules.len() >= 6, "the rules were not found");
+    for rule in rules {
+        // `/v1/wallets/{id}` is asked for as it stands: whatever stands between the slashes fits.
+        let request = actix_web::test::TestRequest::with_uri(&rule.path.replace(['{', '}'], "")).to_request();
+        let response = app.call(request).await.unwrap();
+        let pattern = actix_web::test::read_body(response).await;
+        assert_eq!(pattern, rule.path, "{} {}", rule.method, rule.path);
     }
 }

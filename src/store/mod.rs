@@ -10,6 +10,7 @@ pub mod changes;
 pub mod currencies;
 mod db_tx;
 mod error;
+pub mod keys;
 pub mod seed;
 pub mod transactions;
 pub mod wallets;
@@ -53,6 +54,7 @@ const SILENCE_SETTINGS: [(&str, &str); 5] = [
 pub struct Store {
     posting: Connections,
     read: PgPool,
+    keys: PgPool,
     currencies: currencies::Cache,
     batch_timeout: Duration,
 }
@@ -74,7 +76,8 @@ impl Store {
             read: PgPoolOptions::new()
                 .acquire_timeout(acquire_timeout)
                 .max_connections(settings.read_connections_max)
-                .connect_lazy_with(options),
+                .connect_lazy_with(options.clone()),
+            keys: PgPoolOptions::new().acquire_timeout(acquire_timeout).max_connections(1).connect_lazy_with(options),
             currencies: currencies::Cache::default(),
             batch_timeout: acquire_timeout + ms(settings.statement_timeout_ms),
         })
@@ -88,6 +91,11 @@ impl Store {
     /// Connections for reading.
     pub fn read_pool(&self) -> &PgPool {
         &self.read
+    }
+
+    /// A connection of its own for reading [`keys`]: long reports on the others must not keep callers out.
+    pub fn key_pool(&self) -> &PgPool {
+        &self.keys
     }
 
     /// Creates and upgrades the tables; nothing when they are there.
@@ -121,6 +129,7 @@ impl Store {
     pub async fn close(&self) {
         self.posting.close().await;
         self.read.close().await;
+        self.keys.close().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The binary, from the outside: what it prints and how it ends.
 
+mod keys;
 mod verify;
 
 use std::io::Write;

@@ -1,0 +1,199 @@
+//! Who may ask what.
+//!
+//! **A new route states its scope beside its declaration**, in its module's list of rules:
+//!
+//! ```ignore
+//! /// What each route asks of its caller.
+//! pub const ACCESS: &[Rule] = &[
+//!     Rule::read("GET", "/v1/wallets/{id}"),       // look
+//!     Rule::write("POST", "/v1/transactions"),     // move money
+//!     Rule::admin("DELETE", "/v1/wallets/{id}"),   // administer
+//!     Rule::open("GET", "/openapi.json"),          // no key at all
+//! ];
+//! ```
+//!
+//! and the module's list goes into `ACCESS` in `server.rs`. The path is the pattern as actix-web knows it, scopes included, `{id}` as it is
+//! written there. A route that is forgotten is for administrators. Handlers need to do nothing; one that wants to know its caller takes
+//! `ReqData<Caller>`.
+//!
+//! This is the one place that decides: [`guard`] stands before every route, reads no body, and costs no query. It knows nothing of money.
+
+mod key;
+mod known;
+mod rule;
+mod start;
+
+use std::time::Duration;
+
+use actix_web::HttpMessage;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use tokio::time::timeout;
+
+use super::error::Unserved;
+use super::server::{Context, refuse};
+use crate::settings;
+use crate::store::keys::{self, Scope};
+use crate::store::{Store, StoreError};
+use known::{KnownKeys, Unreadable};
+use rule::Rules;
+
+pub use key::KeySecret;
+pub use rule::{Access, Rule};
+pub use start::{UnsafeStart, check_start};
+
+/// The longest a request waits for the keys to be read.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// The one way to bring a key.
+const SCHEME: &str = "Bearer ";
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Whoever it is: authentication is off, or the route is open.
+    Anybody,
+    /// The holder of the key of this number.
+    Key(i64),
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denial {
+    /// No credential came.
+    Missing,
+    /// What came is no credential, or is good no more.
+    Invalid,
+    /// It is good, but not for this.
+    Insufficient(Scope),
+    /// Nobody can say: the keys cannot be read.
+    Unknowable,
+}
+
+/// Lets in who may ask, for the whole server.
+#[derive(Debug)]
+pub(super) struct Auth {
+    is_on: bool,
+    rules: Rules,
+    store: Store,
+    known_keys: KnownKeys,
+}
+
+impl Auth {
+    /// With the rules of every route.
+    pub fn new(settings: &settings::Http, store: Store, rules: impl IntoIterator<Item = Rule>) -> Self {
+        Self {
+            is_on: settings.is_auth_on(),
+            rules: Rules::new(rules),
+            store,
+            known_keys: KnownKeys::new(settings::ms(settings.key_cache_ms)),
+        }
+    }
+
+    async fn admit(&self, request: &ServiceRequest) -> Result<Caller, Denial> {
+        if !self.is_on {
+            return Ok(Caller::Anybody);
+        }
+        let access = self.rules.access(request.method(), request.match_pattern().as_deref());
+        let Access::Needs(needed) = access else { return Ok(Caller::Anybody) };
+        let (caller, scope) = self.recognise(credential(request.headers())?).await?;
+        if scope < needed {
+            return Err(Denial::Insufficient(needed));
+        }
+        Ok(caller)
+    }
+
+    async fn recognise(&self, credential: &str) -> Result<(Caller, Scope), Denial> {
+        let (id, hash) = key::recognise(credential).ok_or(Denial::Invalid)?;
+        let read = || async {
+            let reading = timeout(READ_TIMEOUT, keys::list_in_use(self.store.key_pool()));
+            reading.await.unwrap_or_else(|_| Err(StoreError::silence()))
+        };
+        let found = self.known_keys.find(id, &hash, read).await.map_err(|Unreadable| Denial::Unknowable)?;
+        found.map(|scope| (Caller::Key(id), scope)).ok_or(Denial::Invalid)
+    }
+}
+
+/// The middleware. It refuses before a byte of the body is read.
+pub async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let context = request.app_data::<Data<Context>>().expect("the server sets its context").clone();
+    match context.auth.admit(&request).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            Ok(next.call(request).await?.map_into_boxed_body())
+        }
+        Err(denial) => {
+            let pattern = request.match_pattern();
+            let mut response = refuse(&context, pattern.as_deref(), denial.unserved());
+            if let Some(challenge) = denial.challenge() {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            Ok(request.into_response(response))
+        }
+    }
+}
+
+/// What stands behind `Authorization: Bearer`, given once.
+fn credential(headers: &HeaderMap) -> Result<&str, Denial> {
+    let mut values = headers.get_all(header::AUTHORIZATION);
+    let value = values.next().ok_or(Denial::Missing)?;
+    if values.next().is_some() {
+        return Err(Denial::Invalid);
+    }
+    let text = value.to_str().map_err(|_| Denial::Invalid)?;
+    // A scheme's letters may be of either case.
+    let is_bearer = text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
+    if is_bearer { Ok(text[SCHEME.len()..].trim()) } else { Err(Denial::Invalid) }
+}
+
+impl Denial {
+    const fn unserved(self) -> Unserved {
+        match self {
+            Self::Missing | Self::Invalid => Unserved::Unauthenticated,
+            Self::Insufficient(_) => Unserved::Forbidden,
+            Self::Unknowable => Unserved::DatabaseAway,
+        }
+    }
+
+    /// RFC 6750, section 3.
+    fn challenge(self) -> Option<HeaderValue> {
+        Some(HeaderValue::from_static(match self {
+            Self::Missing => r#"Bearer realm="purser""#,
+            Self::Invalid => r#"Bearer realm="purser", error="invalid_token""#,
+            Self::Insufficient(Scope::Read) => r#"Bearer realm="purser", error="insufficient_scope", scope="read""#,
+            Self::Insufficient(Scope::Write) => r#"Bearer realm="purser", error="insufficient_scope", scope="write""#,
+            Self::Insufficient(Scope::Admin) => r#"Bearer realm="purser", error="insufficient_scope", scope="admin""#,
+            Self::Unknowable => return None,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(values: &[&str], expected: Result<&str, Denial>) {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        assert_eq!(credential(&headers), expected, "{values:?}");
+    }
+
+    #[test]
+    fn a_credential_is_what_one_bearer_header_holds() {
+        check(&[], Err(Denial::Missing));
+        check(&["Bearer purser_1_00"], Ok("purser_1_00"));
+        check(&["bearer  x "], Ok("x"));
+        check(&["Bearer "], Ok(""));
+        check(&["Bearer"], Err(Denial::Invalid));
+        check(&["Basic cHVyc2Vy"], Err(Denial::Invalid));
+        check(&["purser_1_00"], Err(Denial::Invalid));
+        check(&["Bearer a", "Bearer b"], Err(Denial::Invalid));
+    }
+}
