@@ -60,6 +60,7 @@ pub struct Database {
 pub struct Broker {
     pub enabled: bool,
     pub url: Secret,
+    pub tls_ca_file: String,
     pub operations_exchange: String,
     pub operations_queue: String,
     pub shards: u16,
@@ -96,8 +97,13 @@ pub struct Http {
     pub workers: usize,
     pub in_flight_max: usize,
     pub body_bytes_max: usize,
+    pub head_bytes_max: usize,
     pub head_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub caller_rate_max: u32,
+    pub stranger_rate_max: u32,
+    pub tls: Tls,
+    pub jwt: Jwt,
 }
 
 impl Http {
@@ -113,6 +119,46 @@ impl Http {
     /// Whether others than this machine's own programs may reach it.
     pub fn is_public(&self) -> bool {
         !self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Tls {
+    pub certificate_file: String,
+    pub key_file: String,
+}
+
+impl Tls {
+    /// Whether HTTPS is served, instead of HTTP.
+    pub fn is_on(&self) -> bool {
+        !self.certificate_file.is_empty()
+    }
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Jwt {
+    pub issuer: String,
+    pub audience: String,
+    pub jwks_url: String,
+    pub scope_claim: String,
+    pub scope_read: String,
+    pub scope_write: String,
+    pub scope_admin: String,
+    pub leeway_seconds: u64,
+    pub keys_cache_ms: u64,
+    pub fetch_pause_ms: u64,
+}
+
+impl Jwt {
+    /// Whether tokens of an identity provider are taken.
+    pub fn is_on(&self) -> bool {
+        !self.issuer.is_empty()
     }
 }
 
@@ -208,6 +254,11 @@ impl Settings {
             ("http.workers", at_least_one(http.workers)),
             ("http.in_flight_max", at_least_one(http.in_flight_max)),
             ("http.body_bytes_max", at_least_one(http.body_bytes_max)),
+            ("http.head_bytes_max", at_least_one(http.head_bytes_max)),
+            ("http.tls.key_file", pair_problem(&http.tls)),
+            ("http.jwt.issuer", issuer_problem(&http.jwt.issuer)),
+            ("http.jwt.jwks_url", issuer_problem(&http.jwt.jwks_url)),
+            ("http.jwt.audience", audience_problem(&http.jwt)),
             ("http.head_timeout_ms", at_least_one(http.head_timeout_ms)),
             ("http.request_timeout_ms", at_least_one(http.request_timeout_ms)),
             ("dialects.transactional_system.exchange", name_problem(&older.exchange)),
@@ -225,6 +276,22 @@ fn auth_problem(http: &Http) -> Option<String> {
             http.listen
         )
     })
+}
+
+fn pair_problem(tls: &Tls) -> Option<String> {
+    (tls.certificate_file.is_empty() != tls.key_file.is_empty())
+        .then(|| "and http.tls.certificate_file must be set together, or neither".to_owned())
+}
+
+fn issuer_problem(address: &str) -> Option<String> {
+    (!address.is_empty() && !is_address_of_keys(address))
+        .then(|| "must be an https:// address, or http:// on a loopback address such as 127.0.0.1".to_owned())
+}
+
+/// A token that was meant for another service must not open this one.
+fn audience_problem(jwt: &Jwt) -> Option<String> {
+    (jwt.is_on() && jwt.audience.is_empty())
+        .then(|| "must be set with http.jwt.issuer: what the tokens for Purser have in aud".to_owned())
 }
 
 fn at_least_one<T: PartialEq + From<u8>>(value: T) -> Option<String> {
@@ -250,6 +317,17 @@ fn address_problem(address: &Secret, scheme: &str, shape: &str) -> Option<String
         format!(
             "must be an address like {shape} (not shown: it may hold a password; write its special characters as %XX)"
         )
+    })
+}
+
+/// Whether an address may be asked for an identity provider's keys: over TLS, or without on this machine. Whoever can change what it answers can
+/// let anybody in.
+pub fn is_address_of_keys(address: &str) -> bool {
+    url::Url::parse(address).is_ok_and(|address| match (address.scheme(), address.host()) {
+        ("https", Some(_)) => true,
+        ("http", Some(url::Host::Ipv4(host))) => host.is_loopback(),
+        ("http", Some(url::Host::Ipv6(host))) => host.is_loopback(),
+        _ => false,
     })
 }
 

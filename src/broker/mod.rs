@@ -23,6 +23,7 @@ mod dead_letter;
 mod message;
 mod session;
 mod settler;
+mod tls;
 mod topology;
 mod verdict;
 
@@ -38,6 +39,8 @@ use crate::settings;
 use crate::telemetry::Metrics;
 
 use session::Supervisor;
+
+pub use tls::trust;
 
 /// How long the end of the last session may take once everything is answered: some replies, an ack, a goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

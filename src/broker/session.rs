@@ -16,6 +16,7 @@ use super::ack_window::AckWindow;
 use super::consumer::Consumer;
 use super::dead_letter::DeadLetters;
 use super::settler::{Counters, Settled, Settler};
+use super::tls::trust;
 use super::topology::{DeclareError, Topology, short};
 use crate::engine::Processor;
 use crate::settings::{self, ms};
@@ -71,6 +72,8 @@ enum Pace {
 pub(super) enum SessionError {
     #[error("broker.url (or AMQP_URL) is not an AMQP address: amqp://USER:PASSWORD@HOST:PORT/VHOST")]
     Address,
+    #[error("the broker cannot be trusted as the settings say")]
+    Trust(#[source] std::io::Error),
     #[error("the broker did not answer in time")]
     Timeout,
     #[error("the broker cannot be connected to")]
@@ -95,7 +98,7 @@ impl SessionError {
     /// Whether someone must change something before trying again can help.
     fn is_lasting(&self) -> bool {
         match self {
-            Self::Address | Self::Panic(_) => true,
+            Self::Address | Self::Trust(_) | Self::Panic(_) => true,
             Self::Declare(error) => error.is_lasting(),
             // It is there and says no: a wrong password or virtual host.
             Self::Connect(error) => error.is_amqp_error(),
@@ -187,7 +190,10 @@ impl Supervisor {
         let mut uri: AMQPUri = self.settings.url.expose().parse().map_err(|_| SessionError::Address)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
         let properties = ConnectionProperties::default().with_connection_name("purser".into());
-        let connection = Connection::connect_uri(uri, properties).await.map_err(SessionError::Connect)?;
+        let trusted = trust(&self.settings.tls_ca_file).map_err(SessionError::Trust)?;
+        let runtime = lapin::runtime::default_runtime().map_err(SessionError::Connect)?;
+        let connection = Connection::connect_uri_with_config(uri, properties, trusted, runtime).await;
+        let connection = connection.map_err(SessionError::Connect)?;
         self.topology.declare(&connection).await?;
         let parts = self.parts(&connection, pace).await.map_err(SessionError::Consume)?;
         let channels = [parts.settler.channel.clone(), parts.dead_letters.channel.clone()];

@@ -9,8 +9,10 @@ mod error;
 mod extract;
 mod measure;
 mod ops;
+mod rate;
 mod server;
 mod submit;
+mod tls;
 
 pub use auth::KeySecret;
 pub use server::{State, serve};

@@ -14,7 +14,7 @@ use actix_web::{App, HttpResponse, HttpServer};
 use super::auth::{self, Auth, Rule};
 use super::error::Unserved;
 use super::submit::Gate;
-use super::{dialects, error, measure, ops};
+use super::{dialects, error, measure, ops, tls};
 use crate::engine::Processor;
 use crate::settings::{Settings, ms};
 use crate::store::Store;
@@ -66,7 +66,7 @@ impl Context {
 /// closes idle connections at once and lets the others have their answer. Signals are the caller's to watch.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// When the listener cannot be used, or what HTTPS needs is not there.
 pub fn serve(listener: TcpListener, state: State) -> std::io::Result<Server> {
     start(listener, state, SHUTDOWN_TIMEOUT_SECONDS)
 }
@@ -88,10 +88,13 @@ pub(super) fn start(listener: TcpListener, state: State, shutdown_timeout_second
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
         .shutdown_timeout(shutdown_timeout_seconds)
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    Ok(server)
+        .tls_handshake_timeout(ms(settings.http.head_timeout_ms))
+        .disable_signals();
+    let tls = tls::server_config(&settings.http.tls).map_err(std::io::Error::other)?;
+    Ok(match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?.run(),
+        None => server.listen(listener)?.run(),
+    })
 }
 
 /// What every route asks of its caller: each module of routes says it of its own. What is missing here is for administrators.

@@ -16,13 +16,16 @@
 //! written there. A route that is forgotten is for administrators. Handlers need to do nothing; one that wants to know its caller takes
 //! `ReqData<Caller>`.
 //!
+//! A caller brings one of Purser's keys or, where an issuer is set, a token (JWT) of an identity provider, and is counted by it.
 //! This is the one place that decides: [`guard`] stands before every route, reads no body, and costs no query. It knows nothing of money.
 
+mod jwt;
 mod key;
 mod known;
 mod rule;
 mod start;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::HttpMessage;
@@ -34,10 +37,12 @@ use actix_web::web::Data;
 use tokio::time::timeout;
 
 use super::error::Unserved;
+use super::rate::{Rate, neighbourhood};
 use super::server::{Context, refuse};
 use crate::settings;
 use crate::store::keys::{self, Scope};
 use crate::store::{Store, StoreError};
+use jwt::Jwt;
 use known::{KnownKeys, Unreadable};
 use rule::Rules;
 
@@ -51,12 +56,14 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 const SCHEME: &str = "Bearer ";
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// Whoever it is: authentication is off, or the route is open.
     Anybody,
     /// The holder of the key of this number.
     Key(i64),
+    /// Whom the identity provider's token names.
+    Subject(String),
 }
 
 /// Why somebody is not let in.
@@ -70,6 +77,12 @@ enum Denial {
     Insufficient(Scope),
     /// Nobody can say: the keys cannot be read.
     Unknowable,
+    /// The same of the identity provider's keys.
+    IssuerAway,
+    /// Too often; again after this time.
+    TooOften(Duration),
+    /// It says more about itself than is read.
+    HeadTooLarge,
 }
 
 /// Lets in who may ask, for the whole server.
@@ -79,6 +92,9 @@ pub(super) struct Auth {
     rules: Rules,
     store: Store,
     known_keys: KnownKeys,
+    jwt: Option<Jwt>,
+    caller_rate: Option<Rate<Caller>>,
+    stranger_rate: Option<Rate<IpAddr>>,
 }
 
 impl Auth {
@@ -89,6 +105,9 @@ impl Auth {
             rules: Rules::new(rules),
             store,
             known_keys: KnownKeys::new(settings::ms(settings.key_cache_ms)),
+            jwt: Jwt::new(&settings.jwt),
+            caller_rate: Rate::new(settings.caller_rate_max),
+            stranger_rate: Rate::new(settings.stranger_rate_max),
         }
     }
 
@@ -98,21 +117,45 @@ impl Auth {
         }
         let access = self.rules.access(request.method(), request.match_pattern().as_deref());
         let Access::Needs(needed) = access else { return Ok(Caller::Anybody) };
-        let (caller, scope) = self.recognise(credential(request.headers())?).await?;
-        if scope < needed {
+        let recognised = match credential(request.headers()) {
+            Ok(credential) => self.recognise(credential).await,
+            Err(denial) => Err(denial),
+        };
+        let (caller, scope) = recognised.map_err(|denial| self.count_stranger(request, denial))?;
+        if let Some(rate) = &self.caller_rate {
+            rate.count(&caller).map_err(Denial::TooOften)?;
+        }
+        if scope < Some(needed) {
             return Err(Denial::Insufficient(needed));
         }
         Ok(caller)
     }
 
-    async fn recognise(&self, credential: &str) -> Result<(Caller, Scope), Denial> {
+    /// Those who bring nothing good are counted by where they come from: behind a proxy that is the proxy, but whoever brings something good is
+    /// not among them.
+    fn count_stranger(&self, request: &ServiceRequest, denial: Denial) -> Denial {
+        let (Some(rate), Some(address)) = (&self.stranger_rate, request.peer_addr()) else { return denial };
+        rate.count(&neighbourhood(address.ip())).map_or_else(Denial::TooOften, |()| denial)
+    }
+
+    /// Who it is, and what that allows, if anything.
+    async fn recognise(&self, credential: &str) -> Result<(Caller, Option<Scope>), Denial> {
+        if let Some(jwt) = &self.jwt
+            && !credential.starts_with(key::PREFIX)
+        {
+            return match jwt.verify(credential).await {
+                Ok(bearer) => Ok((Caller::Subject(bearer.subject), bearer.scope)),
+                Err(jwt::Refused::Invalid) => Err(Denial::Invalid),
+                Err(jwt::Refused::Unknowable) => Err(Denial::IssuerAway),
+            };
+        }
         let (id, hash) = key::recognise(credential).ok_or(Denial::Invalid)?;
         let read = || async {
             let reading = timeout(READ_TIMEOUT, keys::list_in_use(self.store.key_pool()));
             reading.await.unwrap_or_else(|_| Err(StoreError::silence()))
         };
         let found = self.known_keys.find(id, &hash, read).await.map_err(|Unreadable| Denial::Unknowable)?;
-        found.map(|scope| (Caller::Key(id), scope)).ok_or(Denial::Invalid)
+        found.map(|scope| (Caller::Key(id), Some(scope))).ok_or(Denial::Invalid)
     }
 }
 
@@ -122,7 +165,11 @@ pub async fn guard(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let context = request.app_data::<Data<Context>>().expect("the server sets its context").clone();
-    match context.auth.admit(&request).await {
+    let admitted = match head_bytes(&request) > context.state.settings.http.head_bytes_max {
+        true => Err(Denial::HeadTooLarge),
+        false => context.auth.admit(&request).await,
+    };
+    match admitted {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             Ok(next.call(request).await?.map_into_boxed_body())
@@ -130,12 +177,27 @@ pub async fn guard(
         Err(denial) => {
             let pattern = request.match_pattern();
             let mut response = refuse(&context, pattern.as_deref(), denial.unserved());
+            if let Denial::TooOften(wait) = denial {
+                response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
+            }
             if let Some(challenge) = denial.challenge() {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
             Ok(request.into_response(response))
         }
     }
+}
+
+/// What the address and the headers take, about as they were sent.
+fn head_bytes(request: &ServiceRequest) -> usize {
+    let address = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    // Two bytes between a name and its value, two at the end of the line.
+    address + request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+}
+
+/// Rounded up, and at least one: a second too late is served, a moment too early is not.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// What stands behind `Authorization: Bearer`, given once.
@@ -157,6 +219,9 @@ impl Denial {
             Self::Missing | Self::Invalid => Unserved::Unauthenticated,
             Self::Insufficient(_) => Unserved::Forbidden,
             Self::Unknowable => Unserved::DatabaseAway,
+            Self::IssuerAway => Unserved::IssuerAway,
+            Self::TooOften(_) => Unserved::RateLimited,
+            Self::HeadTooLarge => Unserved::HeadTooLarge,
         }
     }
 
@@ -168,7 +233,7 @@ impl Denial {
             Self::Insufficient(Scope::Read) => r#"Bearer realm="purser", error="insufficient_scope", scope="read""#,
             Self::Insufficient(Scope::Write) => r#"Bearer realm="purser", error="insufficient_scope", scope="write""#,
             Self::Insufficient(Scope::Admin) => r#"Bearer realm="purser", error="insufficient_scope", scope="admin""#,
-            Self::Unknowable => return None,
+            Self::Unknowable | Self::IssuerAway | Self::TooOften(_) | Self::HeadTooLarge => return None,
         }))
     }
 }

@@ -31,7 +31,8 @@ pub async fn check_start(settings: &settings::Http, store: &Store) -> Result<(),
         }
         return Ok(());
     }
-    if keys::is_any_in_use(store.key_pool()).await.map_err(UnsafeStart::Unreadable)? {
+    // Whom the identity provider lets in, it does.
+    if settings.jwt.is_on() || keys::is_any_in_use(store.key_pool()).await.map_err(UnsafeStart::Unreadable)? {
         return Ok(());
     }
     if settings.is_public() {
