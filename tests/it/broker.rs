@@ -1,6 +1,7 @@
 //! The broker: bad input, redeliveries, dead letters, system 000's clients, and an orderly stop.
 
 mod connections;
+mod tls;
 
 use std::sync::Arc;
 

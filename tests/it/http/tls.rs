@@ -1,59 +1,31 @@
 //! HTTPS with a certificate made in the test, and the limits of a request's head.
 
-use std::path::PathBuf;
-
 use futures::future::join_all;
 use purser::settings::{AuthMode, Settings};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use reqwest::{Certificate, Client};
+use reqwest::Client;
 
 use crate::support::server::purser;
-use crate::support::{PATIENCE, Server, TestApp, TestDatabase, poll_until, unique};
+use crate::support::tls::Certificate;
+use crate::support::{PATIENCE, Server, TestApp, TestDatabase, poll_until};
 
-/// A certificate for this machine and its key, in files that vanish with it.
-struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
-    pem: String,
-}
-
-impl Files {
-    fn make() -> Self {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate is made");
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let file = |kind: &str| folder.join(format!("{}.{kind}.pem", unique("tls")));
-        let files = Self { certificate: file("certificate"), key: file("key"), pem: cert.pem() };
-        std::fs::write(&files.certificate, &files.pem).expect("it can be written");
-        std::fs::write(&files.key, signing_key.serialize_pem()).expect("it can be written");
-        files
-    }
-
-    fn environment<'a>(&'a self, database: &'a TestDatabase) -> [(&'a str, &'a str); 4] {
-        let path = |path: &'a PathBuf| path.to_str().expect("it is text");
-        [
-            ("DATABASE_URL", &database.url),
-            ("PURSER_BROKER__ENABLED", "false"),
-            ("PURSER_HTTP__TLS__CERTIFICATE_FILE", path(&self.certificate)),
-            ("PURSER_HTTP__TLS__KEY_FILE", path(&self.key)),
-        ]
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.certificate).ok();
-        std::fs::remove_file(&self.key).ok();
-    }
+fn environment<'a>(files: &'a Certificate, database: &'a TestDatabase) -> [(&'a str, &'a str); 4] {
+    [
+        ("DATABASE_URL", &database.url),
+        ("PURSER_BROKER__ENABLED", "false"),
+        ("PURSER_HTTP__TLS__CERTIFICATE_FILE", Certificate::path(&files.certificate)),
+        ("PURSER_HTTP__TLS__KEY_FILE", Certificate::path(&files.key)),
+    ]
 }
 
 #[actix_rt::test]
 async fn https_is_served_to_those_who_trust_the_certificate_and_plain_http_is_not() {
-    let files = Files::make();
+    let files = Certificate::of("127.0.0.1");
     let database = TestDatabase::create().await;
-    let server = Server::start(files.environment(&database));
-    let own = Certificate::from_pem(files.pem.as_bytes()).expect("it is a certificate");
-    let trusting = Client::builder().add_root_certificate(own).timeout(PATIENCE).build().expect("a client is made");
+    let server = Server::start(environment(&files, &database));
+    let authority = std::fs::read(&files.authority).expect("it was written");
+    let authority = reqwest::Certificate::from_pem(&authority).expect("it is a certificate");
+    let trusting =
+        Client::builder().add_root_certificate(authority).timeout(PATIENCE).build().expect("a client is made");
     let https = format!("https://{}", server.address);
     poll_until(PATIENCE, "readiness over HTTPS", || async {
         trusting.get(format!("{https}/readyz")).send().await.is_ok_and(|response| response.status() == 200)
@@ -71,18 +43,18 @@ async fn https_is_served_to_those_who_trust_the_certificate_and_plain_http_is_no
 
 #[actix_rt::test]
 async fn a_certificate_that_cannot_be_served_is_told_at_the_start() {
-    let (files, others) = (Files::make(), Files::make());
+    let (files, others) = (Certificate::of("127.0.0.1"), Certificate::of("127.0.0.1"));
     let database = TestDatabase::create().await;
     let check = |name: &str, value: &str, words: &[&str]| {
         let mut command = purser(&["serve"]);
-        command.envs(files.environment(&database)).env("PURSER_HTTP__LISTEN", "127.0.0.1:0").env(name, value);
+        command.envs(environment(&files, &database)).env("PURSER_HTTP__LISTEN", "127.0.0.1:0").env(name, value);
         let output = command.output().expect("the binary starts");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
         assert!(words.iter().all(|word| said.contains(word)), "{words:?} in {said}");
         assert!(!said.contains("PRIVATE KEY"), "{said}");
     };
-    let other_key = others.key.to_str().expect("it is text");
+    let other_key = Certificate::path(&others.key);
     check("PURSER_HTTP__TLS__KEY_FILE", other_key, &["http.tls.certificate_file", "http.tls.key_file", "together"]);
     check("PURSER_HTTP__TLS__KEY_FILE", "", &["http.tls.key_file", "set together"]);
     check("PURSER_HTTP__TLS__KEY_FILE", "no/such/file.pem", &["http.tls.key_file", "no/such/file.pem"]);
