@@ -323,7 +323,10 @@ fn address_problem(address: &Secret, scheme: &str, shape: &str) -> Option<String
 /// Whether an address may be asked for an identity provider's keys: over TLS, or without on this machine. Whoever can change what it answers can
 /// let anybody in.
 pub fn is_address_of_keys(address: &str) -> bool {
+    // A password in it would be shown by `purser config`.
+    let is_bare = |address: &url::Url| address.username().is_empty() && address.password().is_none();
     url::Url::parse(address).is_ok_and(|address| match (address.scheme(), address.host()) {
+        _ if !is_bare(&address) => false,
         ("https", Some(_)) => true,
         ("http", Some(url::Host::Ipv4(host))) => host.is_loopback(),
         ("http", Some(url::Host::Ipv6(host))) => host.is_loopback(),

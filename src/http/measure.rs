@@ -26,7 +26,7 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 /// What paths and methods beyond these are counted as.
 const OTHER: &str = "other";
 /// Statuses that alerts look at, so that their counters are there before the first such answer.
-const STATUSES_FROM_ZERO: [&str; 5] = ["200", "400", "413", "429", "503"];
+const STATUSES_FROM_ZERO: [&str; 7] = ["200", "400", "401", "403", "413", "429", "503"];
 
 /// The middleware.
 pub async fn measure(

@@ -158,3 +158,26 @@ fn a_door_that_others_can_reach_is_not_left_open_by_accident() {
         check(public, "off", "true", false);
     }
 }
+
+#[test]
+fn an_identity_provider_is_asked_over_tls_and_names_whom_its_tokens_are_for() {
+    let issuer = |address| ("PURSER_HTTP__JWT__ISSUER", address);
+    let audience = ("PURSER_HTTP__JWT__AUDIENCE", "purser");
+    for address in ["https://id.example/realms/payments", "http://127.0.0.1:9/x", "http://[::1]/"] {
+        assert!(settings("", &[issuer(address), audience]).http.jwt.is_on(), "{address}");
+    }
+    for address in [
+        "http://id.example/",
+        "http://10.0.0.1/",
+        "http://localhost.example/",
+        "file:///etc/passwd",
+        "id.example",
+        "https://user:hunter2@id.example/",
+    ] {
+        let message = check_refused("", &[issuer(address), audience], &["http.jwt.issuer", "https://"]);
+        assert!(!message.contains("hunter2"), "{message}");
+        check_refused("", &[("PURSER_HTTP__JWT__JWKS_URL", address)], &["http.jwt.jwks_url", "https://"]);
+    }
+    check_refused("", &[issuer("https://id.example")], &["http.jwt.audience", "must be set"]);
+    check_refused("", &[("PURSER_HTTP__TLS__KEY_FILE", "key.pem")], &["http.tls.key_file", "set together"]);
+}

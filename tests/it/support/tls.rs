@@ -1,4 +1,4 @@
-//! Certificates made on the spot, and a door in front of RabbitMQ that speaks TLS.
+//! Certificates made on the spot, and a door in front of RabbitMQ or PostgreSQL that speaks TLS.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -83,25 +84,47 @@ pub struct TlsDoor {
 }
 
 impl TlsDoor {
-    /// Serves until the runtime ends. Gives the broker's address through it, too, at 127.0.0.1.
-    pub async fn start(certificate: &Certificate, amqp_url: &str) -> (Self, String) {
-        let mut url = url::Url::parse(&amqp_url.replacen("amqp://", "amqps://", 1)).expect("the address is a URL");
-        let target = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5672));
+    /// Serves until the runtime ends. Gives the server's address through it, too, at 127.0.0.1.
+    pub async fn start(certificate: &Certificate, server_url: &str) -> (Self, String) {
+        Self::start_with(Some(certificate), server_url).await
+    }
+
+    /// One to PostgreSQL that says that it has no TLS.
+    pub async fn start_without_tls(server_url: &str) -> (Self, String) {
+        Self::start_with(None, server_url).await
+    }
+
+    async fn start_with(certificate: Option<&Certificate>, server_url: &str) -> (Self, String) {
+        let mut url = url::Url::parse(&server_url.replacen("amqp://", "amqps://", 1)).expect("the address is a URL");
+        let is_postgres = url.scheme().starts_with("postgres");
+        let port = url.port().unwrap_or(if is_postgres { 5432 } else { 5672 });
+        let target = format!("{}:{port}", url.host_str().expect("a host"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address: SocketAddr = listener.local_addr().expect("it is bound");
         url.set_host(Some("127.0.0.1")).expect("the URL has a host");
         url.set_port(Some(address.port())).expect("the URL has a host");
-        let acceptor = TlsAcceptor::from(Arc::new(certificate.server_config()));
+        let acceptor = certificate.map(|certificate| TlsAcceptor::from(Arc::new(certificate.server_config())));
         let door = Self { refused: Arc::default() };
         let serving = door.clone();
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            while let Ok((mut client, _)) = listener.accept().await {
                 let (serving, acceptor, target) = (serving.clone(), acceptor.clone(), target.clone());
                 tokio::spawn(async move {
+                    if is_postgres {
+                        // Its clients ask first whether there is TLS: length 8, code 80877103.
+                        let mut question = [0; 8];
+                        client.read_exact(&mut question).await?;
+                        assert_eq!(question, [0, 0, 0, 8, 4, 210, 22, 47], "it asks for TLS before it says anything");
+                        client.write_all(if acceptor.is_some() { b"S" } else { b"N" }).await?;
+                    }
+                    // How a connection ends is up to its two ends.
+                    let Some(acceptor) = acceptor else {
+                        let mut server = TcpStream::connect(target).await?;
+                        return tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop);
+                    };
                     match acceptor.accept(client).await {
                         Ok(mut client) => {
                             let mut server = TcpStream::connect(target).await?;
-                            // How a connection ends is up to its two ends.
                             tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop)
                         }
                         Err(_) => {
