@@ -81,6 +81,8 @@ enum Denial {
     IssuerAway,
     /// Too often; again after this time.
     TooOften(Duration),
+    /// It is good, but nothing is served here.
+    NoRoute,
     /// It says more about itself than is read.
     HeadTooLarge,
 }
@@ -115,8 +117,11 @@ impl Auth {
         if !self.is_on {
             return Ok(Caller::Anybody);
         }
-        let access = self.rules.access(request.method(), request.match_pattern().as_deref());
-        let Access::Needs(needed) = access else { return Ok(Caller::Anybody) };
+        let pattern = pattern(request);
+        let access = pattern.as_deref().map(|pattern| self.rules.access(request.method(), pattern));
+        if access == Some(Access::Open) {
+            return Ok(Caller::Anybody);
+        }
         let recognised = match credential(request.headers()) {
             Ok(credential) => self.recognise(credential).await,
             Err(denial) => Err(denial),
@@ -125,10 +130,12 @@ impl Auth {
         if let Some(rate) = &self.caller_rate {
             rate.count(&caller).map_err(Denial::TooOften)?;
         }
-        if scope < Some(needed) {
-            return Err(Denial::Insufficient(needed));
+        match access {
+            // That nothing is served there, anyone with a key may learn. It is said here: what has no rule is not passed on.
+            None => Err(Denial::NoRoute),
+            Some(Access::Needs(needed)) if scope < Some(needed) => Err(Denial::Insufficient(needed)),
+            Some(_) => Ok(caller),
         }
-        Ok(caller)
     }
 
     /// Those who bring nothing good are counted by where they come from: behind a proxy that is the proxy, but whoever brings something good is
@@ -175,7 +182,7 @@ pub async fn guard(
             Ok(next.call(request).await?.map_into_boxed_body())
         }
         Err(denial) => {
-            let pattern = request.match_pattern();
+            let pattern = pattern(&request);
             let mut response = refuse(&context, pattern.as_deref(), denial.unserved());
             if let Denial::TooOften(wait) = denial {
                 response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
@@ -186,6 +193,12 @@ pub async fn guard(
             Ok(request.into_response(response))
         }
     }
+}
+
+/// The pattern of the route that will serve this, found by the same reading of the path as the router's: `match_pattern` of the request itself
+/// reads it as it was sent, so that `/%69nvoice` would be no route to it, and `/invoice` to the router.
+fn pattern(request: &ServiceRequest) -> Option<String> {
+    request.resource_map().match_pattern(request.match_info().as_str())
 }
 
 /// What the address and the headers take, about as they were sent.
@@ -221,6 +234,7 @@ impl Denial {
             Self::Unknowable => Unserved::DatabaseAway,
             Self::IssuerAway => Unserved::IssuerAway,
             Self::TooOften(_) => Unserved::RateLimited,
+            Self::NoRoute => Unserved::RouteUnknown,
             Self::HeadTooLarge => Unserved::HeadTooLarge,
         }
     }
@@ -233,7 +247,9 @@ impl Denial {
             Self::Insufficient(Scope::Read) => r#"Bearer realm="purser", error="insufficient_scope", scope="read""#,
             Self::Insufficient(Scope::Write) => r#"Bearer realm="purser", error="insufficient_scope", scope="write""#,
             Self::Insufficient(Scope::Admin) => r#"Bearer realm="purser", error="insufficient_scope", scope="admin""#,
-            Self::Unknowable | Self::IssuerAway | Self::TooOften(_) | Self::HeadTooLarge => return None,
+            Self::Unknowable | Self::IssuerAway | Self::TooOften(_) | Self::NoRoute | Self::HeadTooLarge => {
+                return None;
+            }
         }))
     }
 }

@@ -5,6 +5,8 @@ use std::process::Output;
 use purser::settings::{AuthMode, Settings};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::server::purser;
 use crate::support::{PATIENCE, TestApp, TestDatabase, poll_until};
@@ -83,6 +85,54 @@ async fn a_key_opens_what_its_scope_allows_and_nothing_else() {
     check(Method::GET, "//metrics", [401, 404, 404, 404]).await;
     check(Method::GET, "/metrics/", [401, 404, 404, 404]).await;
     assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "4");
+}
+
+#[actix_rt::test]
+async fn however_a_path_is_written_what_is_asked_is_what_the_route_that_serves_it_asks() {
+    let app = start_with(|_| {}).await;
+    let keys = ["read", "write"].map(|scope| new_key(&app.database, scope));
+    // Expected with a key that may read, and one that may write.
+    let check = async |line: &str, expected: [&str; 2]| {
+        for (key, expected) in keys.iter().zip(expected) {
+            assert_eq!(status_of_line(&app, line, key).await, expected, "{line}");
+        }
+    };
+    check("POST /invoice", ["403", "200"]).await;
+    check("POST /invoice?x=/balance", ["403", "200"]).await;
+    check("POST http://anywhere.example/invoice", ["403", "200"]).await;
+    check("POST /%69nvoice", ["403", "200"]).await;
+    check("POST /%69%6E%76%6f%69%63%65", ["403", "200"]).await;
+    for line in [
+        "POST /%2569nvoice",
+        "POST /INVOICE",
+        "POST //invoice",
+        "POST /./invoice",
+        "POST /balance/../invoice",
+        "POST /healthz/%2e%2e/invoice",
+        "POST /balance%2f..%2finvoice",
+        "POST /invoice/",
+        "POST /invoice;x",
+        "POST /invoice%00",
+    ] {
+        check(line, ["404", "404"]).await;
+    }
+    // A method that is only nearly one is none that is served.
+    check("post /invoice", ["403", "403"]).await;
+    assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "5");
+}
+
+/// The status of a request that starts like this: no client tidies the path up.
+async fn status_of_line(app: &TestApp, line: &str, key: &str) -> String {
+    let mut connection = TcpStream::connect(app.address).await.expect("the server is there");
+    let length = INVOICE.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {key}\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{INVOICE}"
+    );
+    connection.write_all(request.as_bytes()).await.expect("the server reads");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("the server answers");
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
 #[actix_rt::test]
