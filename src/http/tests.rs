@@ -279,6 +279,39 @@ async fn requests_are_counted_under_closed_labels_from_zero() {
     assert_eq!(server.metric(timed).await.as_deref(), Some("1"));
 }
 
+#[actix_rt::test]
+async fn a_client_that_takes_its_time_does_not_keep_the_server_waiting() {
+    let server = Server::start(|settings| {
+        settings.http.head_timeout_ms = 200;
+        settings.http.request_timeout_ms = 200;
+    });
+    let address = server.address;
+    let first_line = |sent: &'static str| async move {
+        let ask = move || {
+            let mut connection = TcpStream::connect(address).unwrap();
+            connection.set_read_timeout(Some(PATIENCE)).unwrap();
+            connection.write_all(sent.as_bytes()).unwrap();
+            let mut line = String::new();
+            BufReader::new(connection).read_line(&mut line).unwrap();
+            line
+        };
+        actix_rt::task::spawn_blocking(ask).await.unwrap()
+    };
+    let head = first_line("POST /invoice HTTP/1.1\r\nHost: x\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+    let body = first_line("POST /invoice HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").await;
+    assert!(body.starts_with("HTTP/1.1 408 "), "{body}");
+    assert_eq!(server.state.processor.in_flight(), 0);
+}
+
+#[test]
+fn every_route_has_a_rule() {
+    let rules = super::server::access(&Settings::load(None).unwrap());
+    for (route, method) in super::measure::ROUTES {
+        assert!(rules.iter().any(|rule| (rule.path, rule.method) == (route, method)), "{method} {route}");
+    }
+}
+
 /// Waits for what other threads do; a test that would wait for ever has failed.
 async fn until(mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
