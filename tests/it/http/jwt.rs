@@ -1,6 +1,7 @@
 //! Tokens of an identity provider: a little one that runs in the test, with keys of its own.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,13 +24,14 @@ struct Issuer {
     address: SocketAddr,
     keys: Arc<Mutex<Vec<Value>>>,
     asked: Arc<Mutex<u32>>,
+    is_silent: Arc<AtomicBool>,
 }
 
 impl Issuer {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
-        let issuer = Self { address, keys: Arc::default(), asked: Arc::default() };
+        let issuer = Self { address, keys: Arc::default(), asked: Arc::default(), is_silent: Arc::default() };
         let serving = issuer.clone();
         tokio::spawn(async move {
             while let Ok((mut connection, _)) = listener.accept().await {
@@ -38,6 +40,9 @@ impl Issuer {
                     let mut head = Vec::new();
                     while !head.ends_with(b"\r\n\r\n") {
                         head.push(connection.read_u8().await?);
+                    }
+                    if serving.is_silent.load(Ordering::Relaxed) {
+                        std::future::pending::<()>().await;
                     }
                     let body = serving.answer(&String::from_utf8_lossy(&head));
                     let length = body.len();
@@ -311,4 +316,19 @@ async fn an_issuer_that_is_away_is_told_apart_from_a_bad_token() {
     let token = signer.token(&issuer.claims("purser:read"));
     assert_eq!(status(&app, "/balance", &token).await, 503);
     assert_eq!(status(&app, "/balance", "no token").await, 401);
+}
+
+#[actix_rt::test]
+async fn an_issuer_that_falls_silent_locks_nobody_out_whose_key_is_known() {
+    let issuer = Issuer::start().await;
+    let signer = Signer::p256("first");
+    issuer.publish(&[signer.public()]);
+    let app = start_with(&issuer, |settings| settings.http.jwt.keys_cache_ms = 1).await;
+    let token = signer.token(&issuer.claims("purser:read"));
+    assert_eq!(status(&app, "/balance", &token).await, 200);
+    issuer.is_silent.store(true, Ordering::Relaxed);
+    for _ in 0..20 {
+        assert_eq!(status(&app, "/balance", &token).await, 200);
+    }
+    assert_eq!(status(&app, "/balance", &Signer::p256("second").token(&issuer.claims("purser:read"))).await, 401);
 }

@@ -9,7 +9,7 @@ use reqwest::{Client, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::settings::{self, is_address_of_keys, ms};
 
@@ -49,7 +49,7 @@ pub(super) struct Issuer {
     client: Client,
     fetched: RwLock<Option<Arc<Fetched>>>,
     /// Held while the keys are fetched: once at a time. Holds when that was tried last.
-    fetching: Mutex<Option<Instant>>,
+    fetching: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug)]
@@ -76,15 +76,19 @@ impl Issuer {
             .pool_max_idle_per_host(0)
             .build()
             .expect("a client of fixed settings can be built");
-        Self { settings: settings.clone(), client, fetched: RwLock::default(), fetching: Mutex::default() }
+        Self { settings: settings.clone(), client, fetched: RwLock::default(), fetching: Arc::default() }
     }
 
     /// The keys that may have signed a token with this header: one, as a rule; none, if the issuer has none.
-    pub async fn keys(&self, header: &Header) -> Result<Vec<DecodingKey>, Unreachable> {
+    pub async fn keys(self: &Arc<Self>, header: &Header) -> Result<Vec<DecodingKey>, Unreachable> {
         let (is_fresh, mut keys) = self.known(header);
-        if !is_fresh || keys.is_empty() {
-            self.fetch().await;
+        if keys.is_empty() {
+            let tried_at = Arc::clone(&self.fetching).lock_owned().await;
+            Arc::clone(self).fetch(tried_at).await;
             keys = self.known(header).1;
+        } else if !is_fresh && let Ok(tried_at) = Arc::clone(&self.fetching).try_lock_owned() {
+            // Nobody waits for it: what is known will do until then.
+            tokio::spawn(Arc::clone(self).fetch(tried_at));
         }
         if keys.is_empty() && self.fetched().is_none() {
             return Err(Unreachable);
@@ -106,8 +110,7 @@ impl Issuer {
     }
 
     /// Fetches the keys, but not more often than once in `http.jwt.fetch_pause_ms`, however many made-up tokens ask for it.
-    async fn fetch(&self) {
-        let mut tried_at = self.fetching.lock().await;
+    async fn fetch(self: Arc<Self>, mut tried_at: OwnedMutexGuard<Option<Instant>>) {
         if tried_at.is_some_and(|at| at.elapsed() < ms(self.settings.fetch_pause_ms)) {
             return;
         }

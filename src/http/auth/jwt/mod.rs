@@ -6,6 +6,8 @@
 mod issuer;
 mod signature;
 
+use std::sync::Arc;
+
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde_json::{Map, Value};
 
@@ -48,14 +50,14 @@ pub(super) enum Refused {
 #[derive(Debug)]
 pub(super) struct Jwt {
     settings: settings::Jwt,
-    issuer: Issuer,
+    issuer: Arc<Issuer>,
 }
 
 impl Jwt {
     /// `None` where no issuer is set.
     pub fn new(settings: &settings::Jwt) -> Option<Self> {
         signature::install();
-        settings.is_on().then(|| Self { settings: settings.clone(), issuer: Issuer::new(settings) })
+        settings.is_on().then(|| Self { settings: settings.clone(), issuer: Arc::new(Issuer::new(settings)) })
     }
 
     /// Checks one. It costs no request to the issuer, but for the first, and one now and then.
