@@ -1,7 +1,6 @@
 -- For /v1: what lists and reports are read by, and how a currency gets fewer decimals.
 
 -- A service's transactions in the order of their receipt, and its revenue by the moment at which the money left.
-DROP INDEX transactions_service_id_created_at_idx;
 CREATE INDEX transactions_service_id_id_idx ON transactions (service_id, id) WHERE service_id IS NOT NULL;
 CREATE INDEX transactions_revenue_idx ON transactions (service_id, (coalesce(finished_at, created_at)))
 WHERE service_id IS NOT NULL AND status = 'Success';

@@ -13,6 +13,7 @@ pub mod directory;
 mod error;
 pub mod expiries;
 pub mod history;
+pub mod keys;
 pub mod reports;
 pub mod scale;
 pub mod seed;
@@ -61,6 +62,7 @@ const SILENCE_SETTINGS: [(&str, &str); 5] = [
 pub struct Store {
     posting: Connections,
     read: PgPool,
+    keys: PgPool,
     currencies: currencies::Cache,
     /// For what may take its time: no timeouts are set.
     unhurried: PgConnectOptions,
@@ -94,6 +96,10 @@ impl Store {
                 .acquire_timeout(acquire_timeout)
                 .max_connections(settings.read_connections_max)
                 .connect_lazy_with(read),
+            keys: PgPoolOptions::new()
+                .acquire_timeout(acquire_timeout)
+                .max_connections(1)
+                .connect_lazy_with(options.clone()),
             currencies: currencies::Cache::default(),
             unhurried: options,
             report_timeout: ms(settings.report_timeout_ms),
@@ -126,6 +132,11 @@ impl Store {
     /// The longest one statement of a report may run.
     pub fn report_timeout(&self) -> Duration {
         self.report_timeout
+    }
+
+    /// A connection of its own for reading [`keys`]: long reports on the others must not keep callers out.
+    pub fn key_pool(&self) -> &PgPool {
+        &self.keys
     }
 
     /// Creates and upgrades the tables; nothing when they are there.
@@ -170,6 +181,7 @@ impl Store {
     pub async fn close(&self) {
         self.posting.close().await;
         self.read.close().await;
+        self.keys.close().await;
     }
 }
 

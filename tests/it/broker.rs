@@ -4,6 +4,7 @@ mod connections;
 mod direct_replies;
 mod limits;
 mod order;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

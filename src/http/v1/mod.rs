@@ -26,6 +26,8 @@ mod wallets;
 
 use actix_web::web;
 
+use super::auth::Rule;
+
 pub use endpoint::{Endpoint, Scope};
 pub use openapi::document;
 
@@ -43,6 +45,11 @@ const TABLES: [&[Endpoint]; 7] = [
 /// Everything that `/v1` serves.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     TABLES.into_iter().flatten()
+}
+
+/// What each of them asks of its caller. The document and what shows it hold nothing but the interface.
+pub(super) fn access() -> impl Iterator<Item = Rule> {
+    endpoints().map(Endpoint::rule).chain(openapi::PATHS.map(|path| Rule::open("GET", path)))
 }
 
 /// Serves it.

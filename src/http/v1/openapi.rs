@@ -15,6 +15,11 @@ use crate::http::error::{self, PROBLEM_JSON, Problem, ProblemBody, Unserved};
 
 /// Where the document is.
 const DOCUMENT: &str = "/openapi.json";
+/// Where what shows it is.
+const PAGES: &str = "/docs";
+const PAGE: &str = "/docs/{file:.*}";
+/// Everything that is served here.
+pub(super) const PATHS: [&str; 3] = [DOCUMENT, PAGES, PAGE];
 /// Swagger UI needs styles of its own making; everything else it may have from here only.
 const POLICY: &str =
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
@@ -62,12 +67,8 @@ pub(super) fn configure(routes: &mut web::ServiceConfig) {
         .service(
             web::resource(DOCUMENT).route(web::to(serve_document).guard(is_read())).default_service(wrong_method()),
         )
-        .service(web::resource("/docs").route(web::to(redirect).guard(is_read())).default_service(wrong_method()))
-        .service(
-            web::resource("/docs/{file:.*}")
-                .route(web::to(serve_page).guard(is_read()))
-                .default_service(wrong_method()),
-        );
+        .service(web::resource(PAGES).route(web::to(redirect).guard(is_read())).default_service(wrong_method()))
+        .service(web::resource(PAGE).route(web::to(serve_page).guard(is_read())).default_service(wrong_method()));
 }
 
 async fn serve_document() -> HttpResponse {

@@ -9,6 +9,7 @@ pub mod database;
 pub mod operations;
 pub mod proxy;
 pub mod server;
+pub mod tls;
 
 use std::time::{Duration, Instant};
 
