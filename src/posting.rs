@@ -45,9 +45,6 @@ pub async fn post(store: &Store, batch: &[Operation], attempt: Attempt) -> Resul
 /// Locks what the batch may change and reads what it must know.
 async fn open(store: &Store, db_tx: &mut DbTx, batch: &[Operation], attempt: Attempt) -> Result<Books, StoreError> {
     let Touched { written, read } = Touched::by(batch);
-    let codes = batch.iter().filter_map(|operation| Some(operation.request.money()?.currency));
-    let currencies = store.currencies().get(db_tx, codes).await?;
-
     let mut known = Vec::new();
     if !written.is_empty() {
         known = wallets::lock(db_tx, &written).await?;
@@ -55,6 +52,9 @@ async fn open(store: &Store, db_tx: &mut DbTx, batch: &[Operation], attempt: Att
     if !read.is_empty() {
         known.extend(wallets::list(db_tx, &read).await?);
     }
+    // After the lock: whoever gives a currency fewer decimals waits for those who hold it, see `store::scale`.
+    let codes = batch.iter().filter_map(|operation| Some(operation.request.money()?.currency));
+    let currencies = store.currencies().get(db_tx, codes).await?;
     let ids: Vec<WalletId> = known.iter().map(|(id, _)| *id).collect();
     let state = State::new(currencies, known, balances::list(db_tx, &ids).await?);
 

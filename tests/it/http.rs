@@ -1,5 +1,12 @@
 //! HTTP on the real thing: system 000's three routes with every answer it documents, what comes in wrong, and what those who run Purser read.
 
+mod v1_currencies;
+mod v1_document;
+mod v1_services;
+mod v1_statements;
+mod v1_transactions;
+mod v1_wallets;
+
 use futures::future::join_all;
 use purser::settings::Settings;
 use reqwest::{Client, RequestBuilder};

@@ -1,20 +1,31 @@
 //! JSON bodies: read within the limits, with no field that the route does not know.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use actix_web::HttpRequest;
-use actix_web::web::Payload;
-use serde::de::DeserializeOwned;
+use actix_web::web::{Bytes, Payload};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::http::error::{Fault, Problem};
 use crate::http::extract;
 use crate::http::server::Context;
 use crate::wire::Refusal;
 
-/// Reads the body as `T`. Types that refuse unknown fields make a misspelt one an error.
+/// Reads the body as an object with the fields of `T`. Types that refuse unknown fields make a misspelt one an error.
 pub async fn json<T: DeserializeOwned>(
     context: &Context,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<T, Problem> {
+    let body = read(context, request, payload).await?;
+    Ok(parse::<Object<T>>(&body)?.0)
+}
+
+async fn read(context: &Context, request: &HttpRequest, payload: Payload) -> Result<Bytes, Problem> {
     let bytes_max = context.state.settings.http.body_bytes_max;
     let is_json = |content_type: &str| {
         content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
@@ -23,8 +34,34 @@ pub async fn json<T: DeserializeOwned>(
         let reason = "the content type must be application/json".to_owned();
         return Err(Refusal { code: "unsupported_content_type", status: 415, reason }.into());
     }
-    let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
-    parse(&body)
+    Ok(extract::body(request, payload, bytes_max, context.gate.time_max()).await?)
+}
+
+/// Reads the body as JSON of any shape, to be parsed when its shape is seen.
+pub async fn raw(context: &Context, request: &HttpRequest, payload: Payload) -> Result<Box<RawValue>, Problem> {
+    parse(&read(context, request, payload).await?)
+}
+
+/// A JSON object. Derived readers would take an array, too, with the values in the order of the fields.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
 }
 
 /// Reads a piece of JSON as `T`.
@@ -55,7 +92,8 @@ mod tests {
     #[test]
     fn a_body_is_what_the_route_takes_or_refused() {
         let check = |body: &[u8], expected: &str| {
-            let got = parse::<Sample>(body)
+            let got = parse::<Object<Sample>>(body)
+                .map(|object| object.0)
                 .map_or_else(|problem| problem.code(), |sample| if sample.a == 1 { "1" } else { "?" });
             assert_eq!(got, expected, "{}", String::from_utf8_lossy(body));
         };
@@ -65,6 +103,7 @@ mod tests {
         check(br#"{"a":1,"a":1}"#, "body_invalid");
         check(br#"{}"#, "body_invalid");
         check(br#"[]"#, "body_invalid");
+        check(br#"[1]"#, "body_invalid");
         check(br#"{"a":1"#, "malformed_json");
         check(b"\xff", "malformed_json");
         check(b"", "malformed_json");

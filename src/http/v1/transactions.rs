@@ -76,7 +76,7 @@ pub async fn find(context: Data<Context>, request: HttpRequest, id: Path<String>
         ("sort" = Option<super::page::Sort>, Query, description = "By what: time unless said otherwise"),
         ("order" = Option<super::page::Direction>, Query, description = "Which way: desc unless said otherwise"),
         ("limit" = Option<i64>, Query, description = "How many at most: 50 unless said otherwise", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^([0-9a-f]{2}){1,256}$"),
     ),
     responses((status = 200, description = "A page of them", body = TransactionPage)),
 )]
@@ -149,7 +149,7 @@ impl Sorted {
                 .split_once(' ')
                 .and_then(|(amount, id)| Some(After::Amount(Some((Decimal::from_str_exact(amount).ok()?, uuid(id)?))))),
         };
-        after.ok_or_else(cursor::meaningless)
+        after.ok_or_else(cursor::unknown)
     }
 }
 
