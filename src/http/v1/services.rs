@@ -140,7 +140,7 @@ pub async fn find(context: Data<Context>, request: HttpRequest, id: Path<String>
 #[utoipa::path(
     get, path = "/v1/services", tag = "services", operation_id = "listServices",
     params(
-        ("name" = Option<String>, Query, description = "The one of this name", min_length = 1, max_length = 255),
+        ("name" = Option<String>, Query, description = "The one of this name", min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$"),
         ("limit" = Option<i64>, Query, description = "How many at most: 50 unless said otherwise", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^([0-9a-f]{2}){1,256}$"),
     ),

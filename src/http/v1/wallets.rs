@@ -172,8 +172,8 @@ pub async fn find(context: Data<Context>, request: HttpRequest, id: Path<String>
 #[utoipa::path(
     get, path = "/v1/wallets", tag = "wallets", operation_id = "listWallets",
     params(
-        ("external_id" = Option<String>, Query, description = "What another system calls it", min_length = 1, max_length = 255),
-        ("label.NAME" = Option<String>, Query, description = "Its label NAME has this value", max_length = 256),
+        ("external_id" = Option<String>, Query, description = "What another system calls it", min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$"),
+        ("label.NAME" = Option<String>, Query, description = "Its label NAME has this value", max_length = 256, pattern = "^[^\\u0000]*$"),
         ("status" = Option<Standing>, Query, description = "What it may do"),
         ("order" = Option<page::Direction>, Query, description = "By id, which way: asc unless said otherwise"),
         ("limit" = Option<i64>, Query, description = "How many at most: 50 unless said otherwise", minimum = 1, maximum = 1000),
