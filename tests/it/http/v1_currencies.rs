@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::start_with;
-use crate::support::TestApp;
+use crate::support::{PATIENCE, TestApp, poll_until};
 
 async fn code(app: &TestApp, method: &str, path: &str, body: Value) -> (u16, String) {
     let answer = app.send(method, path, &body).await;
@@ -82,6 +82,12 @@ async fn no_posting_slips_by_while_a_scale_is_lowered() {
     };
     let posting = async |wallet: i64| {
         let (mut done, mut refused) = (0, 0);
+        // The first look has found nothing: now is the time to slip by.
+        poll_until(PATIENCE, "the announcement", async || {
+            let announced = "SELECT count(*) FROM currencies WHERE lowering_to IS NOT NULL";
+            is_over.load(Ordering::Relaxed) || app.database.fetch(announced).await == "1"
+        })
+        .await;
         while !is_over.load(Ordering::Relaxed) {
             let invoice = json!({ "wallet_id": wallet, "ticker": "USDT", "amount": 0.000_001 });
             match app.post("/invoice", &invoice).await.status {
