@@ -25,7 +25,7 @@ endef
 help: ## List the targets
 	@printf 'make TARGET, one of:\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
-	@printf '\nARGS=... is handed to the command behind run, test and bench.\n'
+	@printf '\nARGS=... is handed to the command behind run, test, bench and schemathesis.\n'
 
 .PHONY: run
 run: services ## Build, prepare the database, add demo data and serve on 127.0.0.1:8080
@@ -64,6 +64,13 @@ check: ## Check formatting, lints, documentation, scripts and dependencies; need
 bench: services ## Run the benchmarks
 	$(call say,running the benchmarks)
 	@source $(ENV_FILE); cargo bench $(CARGO_FLAGS) $(ARGS)
+
+.PHONY: schemathesis
+schemathesis: services ## Ask a live server everything that its OpenAPI document allows and forbids (needs Python and PyPI)
+	$(call say,building)
+	@cargo build $(CARGO_FLAGS)
+	$(call say,asking: schemathesis, all checks)
+	@source $(ENV_FILE); scripts/schemathesis.sh $(ARGS)
 
 .PHONY: services
 services: ## Bring PostgreSQL and RabbitMQ up and write .local/env

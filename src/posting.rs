@@ -64,6 +64,7 @@ async fn open(store: &Store, db_tx: &mut DbTx, batch: &[Operation], attempt: Att
     let with_a_line = balances.iter().filter(|balance| balance.waiting > 0);
     let lines: Vec<_> = with_a_line.map(|balance| (balance.wallet, balance.currency)).collect();
 
+    // After the lock: whoever gives a currency fewer decimals waits for those who hold it, see `store::scale`.
     let codes = batch.iter().flat_map(|operation| operation.request.parts());
     let codes = codes.filter_map(|part| Some(part.money()?.currency));
     let currencies = store.currencies().get(db_tx, codes).await?;

@@ -143,12 +143,12 @@ pub enum Fault {
     ParameterUnknown,
     /// A parameter of the path or the query that cannot be read, or is given twice.
     ParameterInvalid,
-    /// A cursor that this route did not give out, or gave out for other filters.
-    CursorInvalid,
     /// The body is JSON, but not what this route takes.
     BodyInvalid,
     /// Labels that are too many, too long or empty.
     LabelsInvalid,
+    /// A cursor that this route did not give out, or gave out for other filters.
+    CursorUnknown,
     /// There is no transaction of that id.
     TransactionUnknown,
     /// There is no service of that id.
@@ -179,12 +179,10 @@ impl Fault {
     /// The response's status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::ParameterUnknown
-            | Self::ParameterInvalid
-            | Self::CursorInvalid
-            | Self::BodyInvalid
-            | Self::LabelsInvalid => StatusCode::BAD_REQUEST,
-            Self::TransactionUnknown | Self::ServiceUnknown => StatusCode::NOT_FOUND,
+            Self::ParameterUnknown | Self::ParameterInvalid | Self::BodyInvalid | Self::LabelsInvalid => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::CursorUnknown | Self::TransactionUnknown | Self::ServiceUnknown => StatusCode::NOT_FOUND,
             Self::WalletExists
             | Self::ExternalIdTaken
             | Self::CurrencyExists
@@ -203,7 +201,7 @@ impl Fault {
         match self {
             Self::ParameterUnknown => "parameter_unknown",
             Self::ParameterInvalid => "parameter_invalid",
-            Self::CursorInvalid => "cursor_invalid",
+            Self::CursorUnknown => "cursor_unknown",
             Self::BodyInvalid => "body_invalid",
             Self::LabelsInvalid => "labels_invalid",
             Self::TransactionUnknown => "transaction_unknown",
@@ -352,10 +350,12 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::ShuttingDown => Unserved::Stopping.into(),
-            // It may have been applied.
+            // As with one that ran out of time: nobody knows, and the same key tells.
             SubmitError::Abandoned => Unserved::TimedOut.into(),
-            // The engine has logged it.
-            SubmitError::Store(_) | SubmitError::Panicked => Fault::Internal.because(error.to_string()),
+            // The engine has logged why.
+            SubmitError::Store(_) | SubmitError::Panicked => {
+                Fault::Internal.because("the operation could not be stored; nothing was applied")
+            }
         }
     }
 }

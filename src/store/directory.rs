@@ -1,10 +1,10 @@
 //! The wallets as they are called: makes, finds and renames them. Nothing here moves money, blocks or closes: that takes the wallet's line.
 
-use sqlx::{Acquire, FromRow, PgPool, Postgres, QueryBuilder};
+use sqlx::{Acquire, FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 
-use super::StoreError;
 use super::history::Order;
+use super::{StoreError, seed};
 
 /// The columns of [`WalletRow`].
 const COLUMNS: &str = "id, external_id, name, labels::text AS labels, blocked_at, closed_at, created_at";
@@ -66,20 +66,18 @@ pub enum WalletStatus {
     Closed,
 }
 
-/// Makes a wallet under the next number. A taken external id is a [`StoreError`] with its constraint.
+/// Makes a wallet, under the next number if it brings none. A taken external id is a [`StoreError`] with its constraint.
 pub async fn insert(pool: &PgPool, wallet: &NewWallet) -> Result<WalletRow, StoreError> {
     let mut connection = pool.acquire().await?;
     let Some(id) = wallet.id else {
-        return Ok(sqlx::query_as(
-            "INSERT INTO wallets (external_id, name, labels)
-             VALUES ($1, $2, $3::jsonb)
-             RETURNING id, external_id, name, labels::text AS labels, blocked_at, closed_at, created_at",
-        )
-        .bind(&wallet.external_id)
-        .bind(&wallet.name)
-        .bind(&wallet.labels)
-        .fetch_one(&mut *connection)
-        .await?);
+        return match insert_numbered(&mut connection, wallet).await {
+            // Someone gave out ids by hand and left the sequence where it was.
+            Err(error) if error.constraint() == Some("wallets_pkey") => {
+                seed::move_wallet_sequence(&mut connection).await?;
+                insert_numbered(&mut connection, wallet).await
+            }
+            result => result,
+        };
     };
     // The sequence must not come to this id later. Under the lock no wallet is numbered meanwhile; it is taken before the insert, so that two
     // of these cannot deadlock; batches, which lock rows, are not held up by it.
@@ -106,6 +104,19 @@ pub async fn insert(pool: &PgPool, wallet: &NewWallet) -> Result<WalletRow, Stor
     .await?;
     db_tx.commit().await?;
     Ok(row)
+}
+
+async fn insert_numbered(connection: &mut PgConnection, wallet: &NewWallet) -> Result<WalletRow, StoreError> {
+    Ok(sqlx::query_as(
+        "INSERT INTO wallets (external_id, name, labels)
+         VALUES ($1, $2, $3::jsonb)
+         RETURNING id, external_id, name, labels::text AS labels, blocked_at, closed_at, created_at",
+    )
+    .bind(&wallet.external_id)
+    .bind(&wallet.name)
+    .bind(&wallet.labels)
+    .fetch_one(connection)
+    .await?)
 }
 
 /// The wallet of that id.

@@ -14,7 +14,7 @@
 //! | look again | nothing finer can come any more, so what is found now stays true |
 //! | the new scale, or the announcement taken back | |
 //!
-//! It holds because a batch takes its copy of the currencies *after* it has locked its wallets: see [`crate::store::wallets::lock`].
+//! It holds because a batch takes its copy of the currencies *after* it has locked its wallets, and holds these locks until it ends.
 //! A crash in between leaves the announcement: amounts stay refused as announced, and asking again ends it.
 
 use std::time::Duration;

@@ -3,6 +3,12 @@
 mod auth;
 mod jwt;
 mod tls;
+mod v1_currencies;
+mod v1_document;
+mod v1_services;
+mod v1_statements;
+mod v1_transactions;
+mod v1_wallets;
 
 use futures::future::join_all;
 use purser::settings::Settings;

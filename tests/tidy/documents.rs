@@ -79,11 +79,20 @@ fn every_refusal_code_has_its_line_in_the_protocol_and_every_line_its_code() {
     let amqp = read("docs/protocol-amqp.md").text;
     compare("AMQP", &rejections.chain(of_folder("src/wire/")).collect(), &table_words(&amqp, "## Refusal codes"));
     compare("dead letters", &of_folder("src/broker/"), &reasons(&amqp));
-    compare(
-        "HTTP",
-        &of_folder("src/http/"),
-        &table_words(&read("docs/protocol-http.md").text, "## System 000 over HTTP"),
-    );
+    let of_http = block_of(&read("src/http/error.rs"), "impl Unserved {");
+    let of_000 = table_words(&read("docs/protocol-http.md").text, "## System 000 over HTTP");
+    compare("HTTP", &refusal_codes(&of_http).into_iter().collect(), &of_000);
+
+    let rejections = Rejection::ALL.iter().map(|rejection| rejection.code().to_owned());
+    let all = rejections.chain(of_folder("src/wire/")).chain(of_folder("src/http/")).collect();
+    compare("errors", &all, &table_words(&read("docs/errors.md").text, "## Codes"));
+}
+
+/// The part of a source that begins with these words and ends with the next brace at the start of a line.
+fn block_of(file: &TextFile, beginning: &str) -> TextFile {
+    let after = file.text.split_once(beginning).map_or("", |(_, after)| after);
+    let text = after.split_once("\n}\n").map_or(after, |(block, _)| block).to_owned();
+    TextFile { path: file.path.clone(), text }
 }
 
 #[track_caller]
@@ -255,6 +264,9 @@ fn each_of_these_checks_can_fail() {
         "Refusal { code: \"a_b\" }\nfn code(self) {\n match self {\n Self::C => \"c_d\",\n }\n    }\n#[cfg(test)]\ncode: \"e\"",
     );
     assert_eq!(refusal_codes(&source), ["a_b", "c_d"]);
+    let two =
+        page("impl A {\n    fn code() {\n => \"c_d\"\n    }\n}\nimpl B {\n    fn code() {\n => \"e_f\"\n    }\n}\n");
+    assert_eq!(refusal_codes(&block_of(&two, "impl B {")), ["e_f"]);
     assert_eq!(reasons("## Dead letters\n| `x-y` |\n| `a_b` |").into_iter().collect::<Vec<_>>(), ["a_b"]);
     let set = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
     compare("sample", &set(&["a"]), &set(&["a"]));

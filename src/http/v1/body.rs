@@ -1,56 +1,89 @@
 //! JSON bodies: read within the limits, with no field that the route does not know.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use actix_web::HttpRequest;
-use actix_web::web::Payload;
-use serde::de::DeserializeOwned;
+use actix_web::web::{Bytes, Payload};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::http::error::{Fault, Problem};
 use crate::http::extract;
 use crate::http::server::Context;
 use crate::wire::Refusal;
 
-/// Reads the body as `T`. Types that refuse unknown fields make a misspelt one an error.
+/// Reads the body as an object with the fields of `T`. Types that refuse unknown fields make a misspelt one an error.
 pub async fn json<T: DeserializeOwned>(
     context: &Context,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<T, Problem> {
-    let bytes_max = context.state.settings.http.body_bytes_max;
-    json_within(context, request, payload, bytes_max).await
+    json_within(context, request, payload, context.state.settings.http.body_bytes_max).await
 }
 
 /// The same, where no body at all is one without fields.
-pub async fn json_or_empty<T: DeserializeOwned>(
+pub async fn json_or_nothing<T: DeserializeOwned>(
     context: &Context,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<T, Problem> {
     let bytes_max = context.state.settings.http.body_bytes_max;
-    if extract::content_type(request).is_none() {
-        let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
-        if body.is_empty() {
-            return parse(b"{}");
-        }
-        return Err(not_json());
+    if extract::content_type(request).is_some() {
+        return json_within(context, request, payload, bytes_max).await;
     }
-    json_within(context, request, payload, bytes_max).await
+    let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
+    if body.is_empty() { parse(b"{}") } else { Err(not_json()) }
 }
 
-/// The same with a limit of its own.
+/// The same with a limit of its own. Bytes.
 pub async fn json_within<T: DeserializeOwned>(
     context: &Context,
     request: &HttpRequest,
     payload: Payload,
     bytes_max: usize,
 ) -> Result<T, Problem> {
+    let body = read(context, request, payload, bytes_max).await?;
+    Ok(parse::<Object<T>>(&body)?.0)
+}
+
+async fn read(context: &Context, request: &HttpRequest, payload: Payload, bytes_max: usize) -> Result<Bytes, Problem> {
     let is_json = |content_type: &str| {
         content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
     };
     if !extract::content_type(request).is_some_and(is_json) {
         return Err(not_json());
     }
-    let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
-    parse(&body)
+    Ok(extract::body(request, payload, bytes_max, context.gate.time_max()).await?)
+}
+
+/// Reads the body as JSON of any shape, to be parsed when its shape is seen.
+pub async fn raw(context: &Context, request: &HttpRequest, payload: Payload) -> Result<Box<RawValue>, Problem> {
+    parse(&read(context, request, payload, context.state.settings.http.body_bytes_max).await?)
+}
+
+/// A JSON object. Derived readers would take an array, too, with the values in the order of the fields.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
 }
 
 fn not_json() -> Problem {
@@ -86,7 +119,8 @@ mod tests {
     #[test]
     fn a_body_is_what_the_route_takes_or_refused() {
         let check = |body: &[u8], expected: &str| {
-            let got = parse::<Sample>(body)
+            let got = parse::<Object<Sample>>(body)
+                .map(|object| object.0)
                 .map_or_else(|problem| problem.code(), |sample| if sample.a == 1 { "1" } else { "?" });
             assert_eq!(got, expected, "{}", String::from_utf8_lossy(body));
         };
@@ -96,6 +130,7 @@ mod tests {
         check(br#"{"a":1,"a":1}"#, "body_invalid");
         check(br#"{}"#, "body_invalid");
         check(br#"[]"#, "body_invalid");
+        check(br#"[1]"#, "body_invalid");
         check(br#"{"a":1"#, "malformed_json");
         check(b"\xff", "malformed_json");
         check(b"", "malformed_json");

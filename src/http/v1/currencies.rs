@@ -69,10 +69,11 @@ pub struct CurrencyCreation {
     #[schema(nullable = false, min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
     name: Option<String>,
     /// The one after the highest unless said otherwise.
-    #[serde(default, deserialize_with = "field::not_null")]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     #[schema(nullable = false, minimum = 1, maximum = 32767)]
     number: Option<i64>,
     /// Decimal places an amount may have.
+    #[serde(deserialize_with = "field::integer")]
     #[schema(minimum = 0, maximum = 18)]
     scale: i64,
 }
@@ -87,7 +88,7 @@ pub struct CurrencyAlteration {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
     name: Option<Option<String>>,
     /// More decimals are allowed at once. Fewer take some seconds, and only if no amount and no balance uses more.
-    #[serde(default, deserialize_with = "field::not_null")]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     #[schema(nullable = false, minimum = 0, maximum = 18)]
     scale: Option<i64>,
 }
@@ -155,9 +156,10 @@ pub async fn change(
         field::text("name", name, NAME_LENGTH_MAX)?;
     }
     let scale = asked.scale.map(|scale| within("scale", scale, 0, i64::from(SCALE_MAX))).transpose()?;
-    let before = get(&context, &code).await?;
-    // What can be refused comes first, so that a refusal changed nothing.
-    if let Some(scale) = scale.filter(|scale| *scale != before.scale) {
+    get(&context, &code).await?;
+    // What can be refused comes first, so that a refusal changed nothing. Also where it is the scale that is shown: that one may be about to be
+    // taken back.
+    if let Some(scale) = scale {
         rescale(&context, &code, scale).await?;
     }
     if let Some(name) = &asked.name {

@@ -1,12 +1,13 @@
 //! Cursors: where the next page begins. Opaque to callers; a row that is added never moves one.
 //!
 //! A cursor names the last row of its page by the values it is sorted by, not by its place, and carries a digest of the question it
-//! belongs to: with other filters it is refused, instead of skipping rows.
+//! belongs to: with other filters it is unknown, instead of skipping rows.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use super::query::invalid;
 use crate::http::error::{Fault, Problem};
 
 /// Longest cursor that is looked at, in characters.
@@ -36,23 +37,21 @@ impl Cursors {
 
     /// The key in a cursor.
     pub fn key(&self, cursor: &str) -> Result<String, Problem> {
-        let refuse = |detail: &'static str| Fault::CursorInvalid.because(detail);
-        let bytes = bytes(cursor).ok_or_else(|| refuse("this is no cursor; take one from next_cursor"))?;
-        let (digest, key) = bytes.split_at_checked(DIGEST_BYTES).ok_or_else(|| refuse("this is no whole cursor"))?;
-        if digest != self.0 {
-            return Err(refuse("the cursor belongs to other filters; ask with those, or from the start"));
-        }
-        String::from_utf8(key.to_vec()).map_err(|_| refuse("this is no cursor; take one from next_cursor"))
+        let bytes = bytes(cursor).ok_or_else(|| invalid("cursor must be a next_cursor as it was given"))?;
+        let key = bytes.strip_prefix(&self.0).and_then(|key| std::str::from_utf8(key).ok());
+        key.map(str::to_owned).ok_or_else(unknown)
     }
 }
 
-/// A cursor that is whole and still names nothing.
-pub fn meaningless() -> Problem {
-    Fault::CursorInvalid.because("this is no cursor; take one from next_cursor")
+/// No page begins there.
+pub fn unknown() -> Problem {
+    Fault::CursorUnknown
+        .because("no page of this list begins here; ask with the filters that the cursor was given for, or without it")
 }
 
 fn bytes(cursor: &str) -> Option<Vec<u8>> {
-    if cursor.len() > LENGTH_MAX || !cursor.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if cursor.is_empty() || cursor.len() > LENGTH_MAX || !cursor.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
+    {
         return None;
     }
     let (pairs, []) = cursor.as_bytes().as_chunks::<2>() else { return None };
@@ -69,9 +68,10 @@ mod tests {
         let cursor = cursors.render("12.5 7");
         assert_eq!(cursors.key(&cursor).unwrap(), "12.5 7");
         let other = Cursors::of("transactions wallet=2").key(&cursor).unwrap_err();
-        assert_eq!(other.code(), "cursor_invalid");
-        for bad in ["", "x", "abc", "é", &cursor[..6], &"0".repeat(LENGTH_MAX + 2)] {
-            assert_eq!(cursors.key(bad).unwrap_err().code(), "cursor_invalid", "{bad}");
+        assert_eq!(other.code(), "cursor_unknown");
+        assert_eq!(cursors.key(&cursor[..6]).unwrap_err().code(), "cursor_unknown");
+        for bad in ["", "x", "abc", "é", "AB", &"0".repeat(LENGTH_MAX + 2)] {
+            assert_eq!(cursors.key(bad).unwrap_err().code(), "parameter_invalid", "{bad}");
         }
     }
 }

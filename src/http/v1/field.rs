@@ -1,6 +1,8 @@
 //! Fields of bodies: text within limits, and the difference between a field that is null and one that is not there.
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 
 use crate::http::error::{Fault, Problem};
 
@@ -19,6 +21,18 @@ pub fn text(name: &str, value: &str, length_max: usize) -> Result<(), Problem> {
 /// For `#[serde(default, deserialize_with)]`: a field that is there is `Some`, also when it is null.
 pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// For `deserialize_with`: a whole number. JSON knows one sort of number, so `2.0` is a 2.
+pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let whole = || number.to_string().strip_suffix(".0")?.parse().ok();
+    number.as_i64().or_else(whole).ok_or_else(|| D::Error::custom(format!("{number} is no integer of at most 64 bits")))
+}
+
+/// The same for `#[serde(default, deserialize_with)]`: one that may be left out, but not be null.
+pub fn integer_if_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    integer(deserializer).map(Some)
 }
 
 /// For `#[serde(default, deserialize_with)]`: a field that may be left out, but not be null.

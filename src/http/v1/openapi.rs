@@ -5,12 +5,12 @@ use std::sync::{Arc, LazyLock};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
 use actix_web::web::{self, Path};
 use actix_web::{HttpResponse, guard};
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_swagger_ui::Config;
 
-use super::{currencies, operations, reports, services, statements, transactions, wallets};
+use super::{currencies, operations, page, reports, services, statements, transactions, wallets};
 use crate::http::error::{self, PROBLEM_JSON, Problem, ProblemBody, Unserved};
 
 /// Where the document is.
@@ -42,7 +42,7 @@ const POLICY: &str =
         services::list, services::create, services::find, services::rename, services::delete,
         reports::revenue,
     ),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody, page::Direction, page::Sort, wallets::Standing)),
     modifiers(&CommonProblems),
     tags(
         (name = "transactions", description = "What happened"),
@@ -114,8 +114,8 @@ const ALWAYS: [(&str, &str); 7] = [
     ("503", "A dependency is away, or the server is stopping"),
     ("504", "The database took too long"),
 ];
-/// The statuses that an operation with something in its path can have.
-const WITH_PATH: [(&str, &str); 1] = [("404", "There is nothing of this name")];
+/// The statuses that an operation which names something, in its path or by a cursor, can have.
+const WITH_NAMES: [(&str, &str); 1] = [("404", "There is nothing of this name")];
 /// The statuses that an operation with a body can have.
 const WITH_BODY: [(&str, &str); 5] = [
     ("404", "Something that the request names is not there"),
@@ -127,13 +127,9 @@ const WITH_BODY: [(&str, &str); 5] = [
 
 fn add_problems(operation: &mut Operation) {
     let mut statuses = ALWAYS.to_vec();
-    let has_path = operation
-        .parameters
-        .iter()
-        .flatten()
-        .any(|parameter| parameter.parameter_in == utoipa::openapi::path::ParameterIn::Path);
-    if has_path {
-        statuses.extend(WITH_PATH);
+    let mut parameters = operation.parameters.iter().flatten();
+    if parameters.any(|parameter| parameter.parameter_in == ParameterIn::Path || parameter.name == "cursor") {
+        statuses.extend(WITH_NAMES);
     }
     if operation.request_body.is_some() {
         statuses.extend(WITH_BODY);

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::body::Object;
+use super::field;
 use crate::ledger::{
     Amount, Cause, CurrencyCode, Details, Kind, Labels, Lifetime, Mode, Money, Rejection, Request, Rest, ServiceId,
     Terms, Transaction, TransactionId, WalletId,
@@ -23,9 +25,11 @@ pub struct NewTransaction {
     pub kind: Movement,
     /// Who receives an invoice; who pays a withdraw or a transfer.
     #[schema(minimum = 1)]
+    #[serde(deserialize_with = "field::integer")]
     pub wallet_id: i64,
     /// Who receives a transfer. Needed there, and nowhere else.
     #[schema(minimum = 1, nullable = false)]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     pub to_wallet_id: Option<i64>,
     /// The currency's code.
     #[schema(min_length = 1, max_length = 16)]
@@ -41,21 +45,26 @@ pub struct NewTransaction {
     pub wait_for_funds: bool,
     /// How long it may wait, in seconds; for ever when it is not said. Only with `pending` or `wait_for_funds`.
     #[schema(minimum = 1, maximum = 315360000, nullable = false)]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     pub expires_in: Option<i64>,
     /// To find it by: at most 16.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// For people.
     #[schema(max_length = 1000, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub description: Option<String>,
     /// The service that it pays for.
     #[schema(minimum = 1, nullable = false)]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     pub service_id: Option<i64>,
     /// The caller's order.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub order_id: Option<String>,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
 
@@ -77,13 +86,15 @@ pub enum Movement {
 pub struct Confirmation {
     /// How much of it; all that is left when it is not said.
     #[schema(schema_with = amount_schema, required = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub amount: Option<Box<RawValue>>,
     /// Whether the rest goes back. Otherwise it stays pending.
-    #[serde(rename = "final")]
     #[schema(default = true, nullable = false)]
+    #[serde(rename = "final", default, deserialize_with = "field::not_null")]
     pub is_final: Option<bool>,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
 
@@ -93,6 +104,7 @@ pub struct Confirmation {
 pub struct Cancellation {
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
 
@@ -102,9 +114,11 @@ pub struct Cancellation {
 pub struct Extension {
     /// How long from now, in seconds.
     #[schema(minimum = 1, maximum = 315360000)]
+    #[serde(deserialize_with = "field::integer")]
     pub expires_in: i64,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
 
@@ -114,9 +128,11 @@ pub struct Extension {
 pub struct Reversal {
     /// How much of it; all that is left when it is not said.
     #[schema(schema_with = amount_schema, required = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub amount: Option<Box<RawValue>>,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
 
@@ -125,14 +141,15 @@ pub struct Reversal {
 #[serde(deny_unknown_fields)]
 pub struct NewBatch {
     /// In their order.
-    #[schema(min_items = 1, max_items = 10000)]
-    pub operations: Vec<BatchOperation>,
+    #[schema(min_items = 1, max_items = 10000, value_type = Vec<BatchOperation>)]
+    pub operations: Vec<Object<BatchOperation>>,
     /// All of them or none. Otherwise each stands for itself.
     #[serde(default)]
     pub atomic: bool,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`. Where each operation stands for itself, those without a key of their
     /// own get this one with `/` and their position, counted from 0.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
 
@@ -145,18 +162,23 @@ pub struct BatchOperation {
     pub kind: BatchKind,
     /// In whose line it stands.
     #[schema(minimum = 1)]
+    #[serde(deserialize_with = "field::integer")]
     pub wallet_id: i64,
     /// Who receives a transfer.
     #[schema(minimum = 1, nullable = false)]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     pub to_wallet_id: Option<i64>,
     /// The currency's code.
     #[schema(min_length = 1, max_length = 16, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub currency: Option<String>,
     /// Greater than zero, in major units.
     #[schema(schema_with = amount_schema, required = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub amount: Option<Box<RawValue>>,
     /// The transaction that a confirm, cancel, extend or reverse is about.
     #[schema(nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub transaction_id: Option<Uuid>,
     /// As of a new transaction.
     #[serde(default)]
@@ -166,25 +188,30 @@ pub struct BatchOperation {
     pub wait_for_funds: bool,
     /// In seconds.
     #[schema(minimum = 1, maximum = 315360000, nullable = false)]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     pub expires_in: Option<i64>,
     /// Of a confirm: whether the rest goes back.
-    #[serde(rename = "final")]
     #[schema(default = true, nullable = false)]
+    #[serde(rename = "final", default, deserialize_with = "field::not_null")]
     pub is_final: Option<bool>,
     /// As of a new transaction.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// As of a new transaction.
     #[schema(max_length = 1000, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub description: Option<String>,
     /// As of a new transaction.
     #[schema(minimum = 1, nullable = false)]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     pub service_id: Option<i64>,
     /// As of a new transaction.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub order_id: Option<String>,
     /// Its own key, where it stands for itself.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
 

@@ -6,8 +6,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
 
 use super::answer::{self, AtomicBatch, Manner, OneOutcome, Outcomes};
+use super::body::Object;
 use super::endpoint::{Endpoint, Scope};
-use super::operation::{Cancellation, Confirmation, Extension, NewBatch, NewTransaction, Reversal, Unfit};
+use super::operation::{
+    BatchOperation, Cancellation, Confirmation, Extension, NewBatch, NewTransaction, Reversal, Unfit,
+};
 use super::query::{Query, invalid};
 use super::transaction::Transaction;
 use super::{body, transactions};
@@ -215,7 +218,7 @@ pub async fn batch(context: Data<Context>, request: HttpRequest, payload: Payloa
     if manner != Manner::Full {
         return Err(Fault::BodyInvalid.because("dry_run and respond-async are for atomic batches"));
     }
-    let operations = body.operations.iter().enumerate().map(|(position, one)| {
+    let operations = body.operations.iter().enumerate().map(|(position, Object(one))| {
         let idempotency_key = match (&one.idempotency_key, &key) {
             (Some(own), _) => Some(IdempotencyKey::new(own)?),
             (None, Some(key)) => Some(IdempotencyKey::new(&format!("{}/{position}", key.as_str()))?),
@@ -235,7 +238,7 @@ pub async fn batch(context: Data<Context>, request: HttpRequest, payload: Payloa
 }
 
 fn items(body: &NewBatch) -> Result<Vec<Item>, Problem> {
-    let item = |(position, one): (usize, &super::operation::BatchOperation)| {
+    let item = |(position, Object(one)): (usize, &Object<BatchOperation>)| {
         if one.idempotency_key.is_some() {
             let reason = "in an atomic batch the batch has the idempotency key, not its operations".to_owned();
             return Err(Problem::from(Refusal { reason, ..Rejection::IdempotencyKeyInvalid.into() }).at(position));
@@ -266,7 +269,7 @@ async fn carry_out_about<B: DeserializeOwned>(
 ) -> Result<HttpResponse, Problem> {
     let manner = manner(request)?;
     let id = transactions::uuid(id).ok_or_else(|| invalid("the id in the path must be a UUID"))?;
-    let body: B = body::json_or_empty(context, request, payload).await?;
+    let body: B = body::json_or_nothing(context, request, payload).await?;
     let idempotency_key = key(request, key_of(&body))?;
     let original = store::transactions::find(context.state.store.read_pool(), TransactionId(id)).await?;
     let original = original.ok_or(Rejection::TransactionUnknown)?;

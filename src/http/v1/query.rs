@@ -54,10 +54,7 @@ impl Query {
 
     /// A positive integer, at most `most`.
     pub fn number(&mut self, name: &'static str, most: i64) -> Result<Option<i64>, Problem> {
-        let read = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
-        self.parsed(name, format_args!("an integer from 1 to {most}"), |text| {
-            text.bytes().all(|byte| byte.is_ascii_digit()).then(|| read(text)).flatten()
-        })
+        self.parsed(name, format_args!("an integer from 1 to {most}"), |text| positive(text, most))
     }
 
     /// One of a few words.
@@ -131,10 +128,14 @@ pub fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
 
 /// A positive integer in the path.
 pub fn path_number(text: &str, name: &str) -> Result<i64, Problem> {
-    let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    number
-        .filter(|number| *number > 0)
-        .ok_or_else(|| invalid(format!("{name} in the path must be an integer from 1 to {ID_MAX}")))
+    positive(text, ID_MAX).ok_or_else(|| invalid(format!("{name} in the path must be an integer from 1 to {ID_MAX}")))
+}
+
+/// A positive integer. JSON knows one sort of number, so to an OpenAPI document `2.0` is an integer, too.
+fn positive(text: &str, most: i64) -> Option<i64> {
+    let digits = text.strip_suffix(".0").unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten().filter(|number| (1..=most).contains(number))
 }
 
 fn decoded(text: &str) -> Result<String, Problem> {
@@ -174,7 +175,8 @@ mod tests {
         check("a=1&a=1", |query| query.text("a", 9), "parameter_invalid");
         check("a=0123456789", |query| query.text("a", 9), "parameter_invalid");
         check("n=7", |query| query.number("n", 7), "Some(7)");
-        for bad in ["n=8", "n=0", "n=-1", "n=+1", "n=1.0", "n=", "n=99999999999999999999"] {
+        check("n=7.0", |query| query.number("n", 7), "Some(7)");
+        for bad in ["n=8", "n=0", "n=-1", "n=+1", "n=1.5", "n=.0", "n=", "n=99999999999999999999"] {
             check(bad, |query| query.number("n", 7), "parameter_invalid");
         }
         check("d=1.50", |query| query.decimal("d"), r#"Some("1.50")"#);

@@ -4,12 +4,11 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{self, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::body;
+use super::body::{self, Object};
 use super::cursor::{self, Cursors};
 use super::endpoint::{Endpoint, Scope};
 use super::field::{self, TEXT_LENGTH_MAX};
@@ -100,10 +99,11 @@ pub enum ServiceMade {
 )]
 pub async fn create(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     Query::of(&request)?.finish()?;
-    let raw: Box<RawValue> = body::json(&context, &request, payload).await?;
+    let raw = body::raw(&context, &request, payload).await?;
     let is_list = raw.get().starts_with('[');
-    let asked = if is_list { body::parse(raw.get().as_bytes())? } else { vec![body::parse(raw.get().as_bytes())?] };
-    let names: Vec<String> = asked.into_iter().map(|naming: ServiceNaming| naming.name).collect();
+    let json = raw.get().as_bytes();
+    let asked: Vec<Object<ServiceNaming>> = if is_list { body::parse(json)? } else { vec![body::parse(json)?] };
+    let names: Vec<String> = asked.into_iter().map(|naming| naming.0.name).collect();
     if !(1..=CREATIONS_MAX).contains(&names.len()) {
         return Err(Fault::BodyInvalid.because(format!("a list must have 1 to {CREATIONS_MAX} services")));
     }
@@ -140,9 +140,9 @@ pub async fn find(context: Data<Context>, request: HttpRequest, id: Path<String>
 #[utoipa::path(
     get, path = "/v1/services", tag = "services", operation_id = "listServices",
     params(
-        ("name" = Option<String>, Query, description = "The one of this name", min_length = 1, max_length = 255),
+        ("name" = Option<String>, Query, description = "The one of this name", min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$"),
         ("limit" = Option<i64>, Query, description = "How many at most: 50 unless said otherwise", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^([0-9a-f]{2}){1,256}$"),
     ),
     responses((status = 200, description = "A page of them", body = ServicePage)),
 )]
@@ -155,7 +155,7 @@ pub async fn list(context: Data<Context>, request: HttpRequest) -> Result<HttpRe
 
     let cursors = Cursors::of(&format!("services {name:?}"));
     let after = cursor.map(|cursor| cursors.key(&cursor)).transpose()?;
-    let after = after.map_or(Ok(0), |key| key.parse().map_err(|_| cursor::meaningless()))?;
+    let after = after.map_or(Ok(0), |key| key.parse().map_err(|_| cursor::unknown()))?;
     let rows = services::list(context.state.store.read_pool(), name.as_deref(), after, limit + 1).await?;
     let (rows, has_more) = page::cut(rows, limit);
     let next_cursor = rows.last().filter(|_| has_more).map(|row| cursors.render(&row.id.to_string()));

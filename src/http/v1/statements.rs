@@ -152,7 +152,7 @@ pub async fn balances(context: Data<Context>, request: HttpRequest, id: Path<Str
         ("currency" = Option<String>, Query, description = "In this currency only", pattern = "^[!-~]{1,16}$"),
         ("order" = Option<page::Direction>, Query, description = "By currency and number, which way: desc unless said otherwise"),
         ("limit" = Option<i64>, Query, description = "How many at most: 50 unless said otherwise", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^([0-9a-f]{2}){1,256}$"),
     ),
     responses((status = 200, description = "A page of them, or all as CSV", content(
         (EntryPage = "application/json"), (String = "text/csv")
@@ -188,7 +188,7 @@ fn key(row: &EntryRow) -> String {
 
 fn place(key: &str) -> Result<(String, i64), Problem> {
     let place = key.split_once(' ').and_then(|(currency, seq)| Some((currency.to_owned(), seq.parse().ok()?)));
-    place.ok_or_else(cursor::meaningless)
+    place.ok_or_else(cursor::unknown)
 }
 
 async fn csv(context: &Context, filter: EntryFilter, limit: Option<i64>) -> Result<HttpResponse, Problem> {

@@ -68,19 +68,19 @@ pub async fn find(context: Data<Context>, request: HttpRequest, id: Path<String>
         ("kind" = Option<super::transaction::Kind>, Query, description = "What was asked"),
         ("status" = Option<super::transaction::Status>, Query, description = "Where it stands"),
         ("currency" = Option<String>, Query, description = "The currency's code", pattern = "^[!-~]{1,16}$"),
-        ("idempotency_key" = Option<String>, Query, description = "The caller's own name for it", min_length = 1, max_length = 255),
+        ("idempotency_key" = Option<String>, Query, description = "The caller's own name for it", min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$"),
         ("service_id" = Option<i64>, Query, description = "The service that it pays for", minimum = 1),
-        ("order_id" = Option<String>, Query, description = "The caller's order", min_length = 1, max_length = 255),
+        ("order_id" = Option<String>, Query, description = "The caller's order", min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$"),
         ("original_id" = Option<Uuid>, Query, description = "The transaction that it is about"),
         ("created_from" = Option<String>, Query, description = "Written at this moment or later", format = DateTime),
         ("created_to" = Option<String>, Query, description = "Written before this moment", format = DateTime),
         ("amount_min" = Option<String>, Query, description = "At least this much", pattern = "^[0-9]{1,28}([.][0-9]{1,28})?$"),
         ("amount_max" = Option<String>, Query, description = "At most this much", pattern = "^[0-9]{1,28}([.][0-9]{1,28})?$"),
-        ("label.NAME" = Option<String>, Query, description = "Its label NAME has this value", max_length = 256),
+        ("label.NAME" = Option<String>, Query, description = "Its label NAME has this value", max_length = 256, pattern = "^[^\\u0000]*$"),
         ("sort" = Option<super::page::Sort>, Query, description = "By what: time unless said otherwise"),
         ("order" = Option<super::page::Direction>, Query, description = "Which way: desc unless said otherwise"),
         ("limit" = Option<i64>, Query, description = "How many at most: 50 unless said otherwise", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^([0-9a-f]{2}){1,256}$"),
     ),
     responses((status = 200, description = "A page of them", body = TransactionPage)),
 )]
@@ -153,7 +153,7 @@ impl Sorted {
                 .split_once(' ')
                 .and_then(|(amount, id)| Some(After::Amount(Some((Decimal::from_str_exact(amount).ok()?, uuid(id)?))))),
         };
-        after.ok_or_else(cursor::meaningless)
+        after.ok_or_else(cursor::unknown)
     }
 }
 

@@ -98,7 +98,7 @@ pub struct WalletPage {
 #[schema(example = json!({ "external_id": "customer-17", "name": "Ann", "labels": { "tier": "gold" } }))]
 pub struct WalletCreation {
     /// The next number unless said otherwise.
-    #[serde(default, deserialize_with = "field::not_null")]
+    #[serde(default, deserialize_with = "field::integer_if_given")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_000_i64)]
     id: Option<i64>,
     /// What another system calls it; no two wallets have the same.
@@ -188,12 +188,12 @@ pub async fn find(context: Data<Context>, request: HttpRequest, id: Path<String>
 #[utoipa::path(
     get, path = "/v1/wallets", tag = "wallets", operation_id = "listWallets",
     params(
-        ("external_id" = Option<String>, Query, description = "What another system calls it", min_length = 1, max_length = 255),
-        ("label.NAME" = Option<String>, Query, description = "Its label NAME has this value", max_length = 256),
+        ("external_id" = Option<String>, Query, description = "What another system calls it", min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$"),
+        ("label.NAME" = Option<String>, Query, description = "Its label NAME has this value", max_length = 256, pattern = "^[^\\u0000]*$"),
         ("status" = Option<Standing>, Query, description = "What it may do"),
         ("order" = Option<page::Direction>, Query, description = "By id, which way: asc unless said otherwise"),
         ("limit" = Option<i64>, Query, description = "How many at most: 50 unless said otherwise", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before", pattern = "^([0-9a-f]{2}){1,256}$"),
     ),
     responses((status = 200, description = "A page of them", body = WalletPage)),
 )]
@@ -212,7 +212,7 @@ pub async fn list(context: Data<Context>, request: HttpRequest) -> Result<HttpRe
 
     let cursors = Cursors::of(&format!("wallets {filter:?} {order:?}"));
     let after = cursor.map(|cursor| cursors.key(&cursor)).transpose()?;
-    let after = after.map(|key| key.parse().map_err(|_| cursor::meaningless())).transpose()?;
+    let after = after.map(|key| key.parse().map_err(|_| cursor::unknown())).transpose()?;
     let rows = directory::list(context.state.store.read_pool(), &filter, after, order, limit + 1).await?;
     let (rows, has_more) = page::cut(rows, limit);
     let next_cursor = rows.last().filter(|_| has_more).map(|row| cursors.render(&row.id.to_string()));

@@ -120,6 +120,34 @@ impl TestApp {
         answer(self.client.get(self.url(path))).await
     }
 
+    /// Sends a JSON body to a path by any method; `null` sends none.
+    pub async fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let method = method.parse().expect("the test names a method");
+        let request = self.client.request(method, self.url(path));
+        answer(if body.is_null() { request } else { request.json(body) }).await
+    }
+
+    /// Reads a path as CSV.
+    pub async fn get_csv(&self, path: &str) -> Answer {
+        answer(self.client.get(self.url(path)).header("accept", "text/csv")).await
+    }
+
+    /// Reads a list page by page to its end and gives one field of every item.
+    pub async fn get_all(&self, path: &str, field: &str) -> Vec<String> {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("{path}{cursor}")).await;
+            assert_eq!(page.status, 200, "{page:?}");
+            let page = page.json();
+            let items = page["items"].as_array().expect("a page has items");
+            found.extend(items.iter().map(|item| item[field].to_string().trim_matches('"').to_owned()));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return found,
+            }
+        }
+    }
+
     /// The address of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
