@@ -28,7 +28,11 @@ pub fn counted(count: u64, one: &str, many: &str) -> String {
 
 /// A number with its thousands apart: `1,234,567`.
 pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    group(&number.to_string())
+}
+
+/// Digits, however many, with their thousands apart.
+pub fn group(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (position, digit) in digits.chars().enumerate() {
         if position > 0 && (digits.len() - position).is_multiple_of(3) {

@@ -10,12 +10,19 @@ use serde_json::{Value, json};
 use super::connect::{self, statement_failed};
 use super::output;
 use crate::settings::Settings;
-use crate::store::audit::{Audit, Breach, QUESTIONS, Size, Total};
+use crate::store::audit::{Audit, Breach, Size, Total, questions};
 
 /// How often the progress line moves.
 const TICK: Duration = Duration::from_millis(100);
 /// What the table of totals is checked for.
 const ADDS_UP: &str = "for each currency, what came in less what left is what the wallets hold";
+/// How to read the table of totals.
+const LEGEND: &str = "\
+came in - reversed - left + returned = available + held
+incoming is announced and waiting is asked for: neither is there yet
+";
+/// Columns of the table.
+const COLUMNS: usize = 9;
 
 /// How to audit.
 #[derive(Debug, clap::Args)]
@@ -61,14 +68,14 @@ pub async fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<E
 
 async fn examine(audit: &mut Audit<'_>) -> anyhow::Result<Findings> {
     let began = Instant::now();
-    let steps = QUESTIONS.len() + 1;
+    let steps = questions::all().count() + 1;
     let bar = ProgressBar::new(steps as u64)
         .with_style(ProgressStyle::with_template("{spinner} {pos} of {len}: {msg} ({elapsed})")?)
         .with_message("counting");
     bar.enable_steady_tick(TICK);
     let size = audit.size().await.map_err(statement_failed)?;
     let mut checked = Vec::new();
-    for question in &QUESTIONS {
+    for question in questions::all() {
         bar.set_message(question.invariants.join("; "));
         let mut found: BTreeMap<String, Vec<Breach>> = BTreeMap::new();
         for breach in audit.ask(question).await.map_err(statement_failed)? {
@@ -90,8 +97,14 @@ fn mismatches(totals: &[Total]) -> Vec<Breach> {
     let breach = |total: &&Total| Breach {
         invariant: ADDS_UP.to_owned(),
         detail: format!(
-            "{}: {} came in, {} left, available {}, held {}",
-            total.currency, total.credits, total.debits, total.available, total.held
+            "{}: {} came in, {} of it was reversed, {} left, {} of it returned, available {}, held {}",
+            total.currency,
+            total.invoiced,
+            total.invoices_reversed,
+            total.withdrawn,
+            total.withdrawals_reversed,
+            total.available,
+            total.held
         ),
         total: wrong.len() as i64,
     };
@@ -119,6 +132,7 @@ fn as_text(findings: &Findings) -> String {
     }
     text.push('\n');
     text.push_str(&table(&findings.totals));
+    text.push_str(LEGEND);
     let Size { wallets, balances, transactions, entries } = findings.size;
     text.push_str(&format!(
         "\n{}: {}, {}, {}, {} checked in {}.{:03} s\n",
@@ -133,15 +147,27 @@ fn as_text(findings: &Findings) -> String {
     text
 }
 
-/// The totals, right-aligned.
+/// The totals as an account: thousands apart, each currency with all of its decimals, right-aligned.
 fn table(totals: &[Total]) -> String {
-    let mut rows = vec![["currency", "came in", "left", "available", "held", "incoming"].map(str::to_owned)];
+    let heads: [&str; COLUMNS] =
+        ["currency", "came in", "reversed", "left", "returned", "available", "held", "incoming", "waiting"];
+    let mut rows = vec![heads.map(str::to_owned)];
     rows.extend(totals.iter().map(|total| {
-        let Total { currency, credits, debits, available, held, incoming, adds_up: _ } = total;
-        [currency, credits, debits, available, held, incoming].map(String::clone)
+        let money = |text: &String| money(text, total.scale);
+        [
+            total.currency.clone(),
+            money(&total.invoiced),
+            money(&total.invoices_reversed),
+            money(&total.withdrawn),
+            money(&total.withdrawals_reversed),
+            money(&total.available),
+            money(&total.held),
+            money(&total.incoming),
+            money(&total.waiting),
+        ]
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
     let mut text = String::new();
     for row in &rows {
         text.push_str(&format!("{:<width$}", row[0], width = widths[0]));
@@ -151,6 +177,18 @@ fn table(totals: &[Total]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A number as the database writes it, with its thousands apart and at least so many decimals: `-1234.5` is `-1,234.50`.
+fn money(text: &str, scale: i16) -> String {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = output::group(whole);
+    let scale = usize::try_from(scale).unwrap_or(0);
+    if scale == 0 && decimals.is_empty() {
+        return format!("{sign}{whole}");
+    }
+    format!("{sign}{whole}.{decimals:0<scale$}")
 }
 
 fn as_json(findings: &Findings) -> Value {
@@ -166,11 +204,14 @@ fn as_json(findings: &Findings) -> Value {
     let total = |total: &Total| {
         json!({
             "currency": total.currency,
-            "credits": total.credits,
-            "debits": total.debits,
+            "invoiced": total.invoiced,
+            "invoices_reversed": total.invoices_reversed,
+            "withdrawn": total.withdrawn,
+            "withdrawals_reversed": total.withdrawals_reversed,
             "available": total.available,
             "held": total.held,
             "incoming": total.incoming,
+            "waiting": total.waiting,
             "adds_up": total.adds_up,
         })
     };
@@ -184,4 +225,23 @@ fn as_json(findings: &Findings) -> Value {
         "invariants": findings.checked.iter().map(invariant).collect::<Vec<_>>(),
         "totals": findings.totals.iter().map(total).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_written_as_in_an_account() {
+        for (text, scale, written) in [
+            ("0", 2, "0.00"),
+            ("0", 0, "0"),
+            ("-1234567.5", 2, "-1,234,567.50"),
+            ("999.123", 2, "999.123"),
+            ("100", 0, "100"),
+            ("123456789012345678901234567890.1", 1, "123,456,789,012,345,678,901,234,567,890.1"),
+        ] {
+            assert_eq!(money(text, scale), written);
+        }
+    }
 }

@@ -3,12 +3,12 @@
 //! Each [`Question`] is one statement over whole tables that returns breaches only; one statement may answer for several invariants where
 //! they need the same pass.
 
-mod questions;
+pub mod questions;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 
 use super::StoreError;
-pub use questions::{QUESTIONS, Question};
+pub use questions::Question;
 
 /// How many breaches of an invariant are listed; all are counted.
 pub const LISTED_MAX: usize = 20;
@@ -25,21 +25,31 @@ pub struct Breach {
 }
 
 /// A currency's money over all wallets, in major units. As text: sums have no limit to their digits.
+///
+/// A hold counts with what was confirmed of it, whatever its status.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Total {
     /// The currency's code.
     pub currency: String,
-    /// Money that came in with finished transactions.
-    pub credits: String,
-    /// Money that left with finished transactions.
-    pub debits: String,
+    /// Decimals of its amounts; 0 when the currency is not there.
+    pub scale: i16,
+    /// Money that came in by invoices.
+    pub invoiced: String,
+    /// Of that, what left again because an invoice was reversed.
+    pub invoices_reversed: String,
+    /// Money that left by withdrawals.
+    pub withdrawn: String,
+    /// Of that, what came back because a withdrawal was reversed.
+    pub withdrawals_reversed: String,
     /// Can be spent.
     pub available: String,
     /// Outgoing, in status Created.
     pub held: String,
-    /// Credits in status Created.
+    /// Credits in status Created: announced, not there.
     pub incoming: String,
-    /// Whether `credits - debits = available + held`, computed by the database.
+    /// What withdrawals in status Created wait for: asked for, not there.
+    pub waiting: String,
+    /// Whether `invoiced - invoices_reversed - withdrawn + withdrawals_reversed = available + held`, computed by the database.
     pub adds_up: bool,
 }
 
@@ -110,33 +120,55 @@ impl<'a> Audit<'a> {
         Ok(sqlx::query_as(
             "WITH moved AS (
                  SELECT currency,
-                     coalesce(sum(amount) FILTER (WHERE kind = 'invoice'), 0) AS credits,
-                     coalesce(sum(amount) FILTER (WHERE kind = 'withdraw'), 0) AS debits
+                     sum(coalesce(confirmed, amount)) FILTER (WHERE kind = 'invoice' AND waiting_for IS NULL) AS invoiced,
+                     sum(coalesce(confirmed, amount)) FILTER (WHERE kind = 'withdraw' AND waiting_for IS NULL) AS withdrawn,
+                     sum(waiting_for) AS waiting
                  FROM transactions
-                 WHERE status = 'Success'
+                 CROSS JOIN LATERAL (
+                     SELECT CASE WHEN status = 'Created' AND confirmed IS NULL THEN amount END AS waiting_for
+                 ) AS line
+                 WHERE kind IN ('invoice', 'withdraw')
+                     AND (status = 'Success' OR confirmed > 0 OR status = 'Created' AND waiting_number IS NOT NULL)
                  GROUP BY currency
+             ), reversed AS (
+                 SELECT later.currency,
+                     sum(later.amount) FILTER (WHERE original.kind = 'invoice') AS invoices,
+                     sum(later.amount) FILTER (WHERE original.kind = 'withdraw') AS withdrawals
+                 FROM transactions AS later
+                 JOIN transactions AS original ON original.id = later.original_id
+                 WHERE later.original_id IS NOT NULL AND later.kind = 'reverse' AND later.status = 'Success'
+                 GROUP BY later.currency
              ), kept AS (
                  SELECT currency, sum(available) AS available, sum(held) AS held, sum(incoming) AS incoming
                  FROM balances
                  GROUP BY currency
              ), summed AS (
                  SELECT currency,
-                     coalesce(credits, 0) AS credits,
-                     coalesce(debits, 0) AS debits,
+                     coalesce(invoiced, 0) AS invoiced,
+                     coalesce(invoices, 0) AS invoices_reversed,
+                     coalesce(withdrawn, 0) AS withdrawn,
+                     coalesce(withdrawals, 0) AS withdrawals_reversed,
                      coalesce(available, 0) AS available,
                      coalesce(held, 0) AS held,
-                     coalesce(incoming, 0) AS incoming
+                     coalesce(incoming, 0) AS incoming,
+                     coalesce(waiting, 0) AS waiting
                  FROM moved
+                 FULL JOIN reversed USING (currency)
                  FULL JOIN kept USING (currency)
              )
              SELECT currency,
-                 trim_scale(credits)::text AS credits,
-                 trim_scale(debits)::text AS debits,
+                 coalesce(currencies.scale, 0::smallint) AS scale,
+                 trim_scale(invoiced)::text AS invoiced,
+                 trim_scale(invoices_reversed)::text AS invoices_reversed,
+                 trim_scale(withdrawn)::text AS withdrawn,
+                 trim_scale(withdrawals_reversed)::text AS withdrawals_reversed,
                  trim_scale(available)::text AS available,
                  trim_scale(held)::text AS held,
                  trim_scale(incoming)::text AS incoming,
-                 credits - debits = available + held AS adds_up
+                 trim_scale(waiting)::text AS waiting,
+                 invoiced - invoices_reversed - withdrawn + withdrawals_reversed = available + held AS adds_up
              FROM summed
+             LEFT JOIN currencies ON currencies.code = summed.currency
              ORDER BY currency",
         )
         .fetch_all(&mut *self.snapshot)

@@ -5,5 +5,6 @@ mod cli;
 mod engine;
 mod http;
 mod posting;
+mod races;
 #[allow(dead_code, unused_imports, reason = "shared with the crash test")]
 mod support;

@@ -175,7 +175,11 @@ async fn amounts_are_stored_exactly() {
 async fn closed_wallets_and_new_currencies_are_seen() {
     let database = TestDatabase::create().await;
     let store = store(&database);
-    check(&store, &[("invoice 1 5 USD", "Success"), ("invoice 1 5 CHF", "currency_unknown")]).await;
+    check(
+        &store,
+        &[("invoice 1 5 USD", "Success"), ("withdraw 1 5 USD", "Success"), ("invoice 1 5 CHF", "currency_unknown")],
+    )
+    .await;
     database.execute("UPDATE wallets SET closed_at = now() WHERE id = 1").await;
     database.execute("INSERT INTO currencies VALUES ('CHF', 756, 2)").await;
     check(&store, &[("withdraw 1 5 USD", "wallet_closed"), ("balance 1", "Success")]).await;

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod database;
 pub mod operations;
 pub mod proxy;
+pub mod requests;
 pub mod server;
 pub mod tls;
 
