@@ -97,6 +97,17 @@ enum Progress {
     Opened,
 }
 
+/// What of the state is to be written.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// The balances that changed, as they are now.
+    pub balances: Vec<StoredBalance>,
+    /// Those of them that have no row yet.
+    pub opened: Vec<(WalletId, CurrencyCode)>,
+    /// The wallets that may do something else now.
+    pub standings: Vec<(WalletId, Standing)>,
+}
+
 /// What an attempt that may fail half way can be undone from.
 #[derive(Debug)]
 pub(super) struct Before {
@@ -292,9 +303,9 @@ impl State {
         self.known.extend(before.known);
     }
 
-    /// The balances that changed, as they are now; those of them that have no row yet; the standings that changed.
-    pub(super) fn changes(self) -> (Vec<StoredBalance>, Vec<(WalletId, CurrencyCode)>, Vec<(WalletId, Standing)>) {
-        let (mut balances, mut opened, mut standings) = (Vec::new(), Vec::new(), Vec::new());
+    /// What changed since it was read.
+    pub(super) fn changed(self) -> Changed {
+        let Changed { mut balances, mut opened, mut standings } = Changed::default();
         for (wallet, Wallet { standing, is_changed, holdings }) in self.wallets {
             if is_changed {
                 standings.push((wallet, standing));
@@ -309,7 +320,7 @@ impl State {
                 }
             }
         }
-        (balances, opened, standings)
+        Changed { balances, opened, standings }
     }
 
     fn holding(&self, wallet: WalletId, currency: CurrencyCode) -> Option<&Holding> {

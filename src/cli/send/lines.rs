@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use crate::cli::conversation::Message;
 use crate::cli::failure::Failure;
-use crate::ledger::operation::KEY_BYTES_MAX;
+use crate::ledger::key::KEY_BYTES_MAX;
 
 /// A file, or stdin when its name is `-`.
 pub async fn open(file: &Path) -> anyhow::Result<Pin<Box<dyn AsyncBufRead>>> {

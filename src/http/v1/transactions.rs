@@ -16,7 +16,7 @@ use super::query::{ID_MAX, Query, invalid};
 use super::transaction::{KINDS, STATUSES, Transaction};
 use crate::http::error::{Fault, Problem};
 use crate::http::server::Context;
-use crate::ledger::operation::KEY_BYTES_MAX;
+use crate::ledger::key::KEY_BYTES_MAX;
 use crate::store::history::{self, After, Order, TransactionFilter, TransactionRow};
 
 /// Longest order id that is looked for, in characters.
