@@ -13,6 +13,7 @@ const CRATES_ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_rt", &["engine", "app", "cli"]),
     ("actix_web", &["http", "app"]),
     ("anyhow", &["cli", "app", "settings"]),
+    ("hyper", &["cli"]),
     ("lapin", &["broker", "cli"]),
     ("sqlx", &["store", "cli"]),
 ];
