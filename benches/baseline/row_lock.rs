@@ -28,11 +28,16 @@ impl Way {
     /// Every way there is.
     pub const ALL: [Self; 3] = [Self::RoundTrips, Self::Function, Self::Statement];
 
+    /// Whether Purser's ratio is demanded beside it.
+    pub const fn is_judged(self) -> bool {
+        matches!(self, Self::RoundTrips | Self::Function | Self::Statement)
+    }
+
     /// For people.
     pub const fn title(self) -> &'static str {
         match self {
             Self::RoundTrips => "row lock, then decide, in five round trips",
-            Self::Function => "the same in a server-side function",
+            Self::Function => "row lock in a server-side function",
             Self::Statement => "one statement that decides in SQL",
         }
     }
