@@ -43,7 +43,7 @@ pub async fn beside_an_echo(options: &Options) -> anyhow::Result<Vec<Line>> {
             "op/s",
             purser_many,
             bulk_many,
-            Target::AtLeast(0.7),
+            Target::Reference,
         ),
         Line::ratio(
             format!("{way}, one hot wallet"),
