@@ -66,15 +66,15 @@ async fn measure(
     let bar = progress("idle actors", 3);
 
     // The same load on few wallets first: buffers grow to what they need, and stay.
-    let load = Load { operations: u64::try_from(wallets)?, warmup: 0, wallets: 9, window: 2000 };
+    let load = Load { operations: u64::try_from(wallets)?, warmup: 0, wallets: 9, window: 2000, kind: "invoice" };
     let begun = server.resident_bytes()?;
-    load.run(names).await?;
+    load.run(&names.target()).await?;
     let before = server.resident_bytes()?;
     let few = server.metric(ACTORS).await?;
     bar.inc(1);
 
     // Enough, by the law of the draw, to meet two thirds of them and some more.
-    Load { operations: load.operations * 5 / 4, wallets, ..load }.run(names).await?;
+    Load { operations: load.operations * 5 / 4, wallets, ..load }.run(&names.target()).await?;
     let actors = server.metric(ACTORS).await?;
     ensure!(
         actors >= u64::try_from(actors_wanted)?,

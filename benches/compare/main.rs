@@ -6,9 +6,11 @@ mod amqp;
 #[path = "../baseline/mod.rs"]
 mod baseline;
 mod document;
+mod http;
 mod idle;
 mod machine;
 mod posting;
+mod row_locks;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,7 +22,8 @@ use baseline::echo::Manner;
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Measures Purser beside the usual ways and prints the figures side by side. The exit code is 1 when one does not reach what it must.
+/// Measures Purser beside the usual ways and prints the figures side by side. The exit code is 1 when one does not reach what it
+/// must; what is for reference must reach nothing.
 #[derive(Debug, Parser)]
 struct Options {
     /// Measure this part only
@@ -46,6 +49,8 @@ enum Part {
     Posting,
     /// The whole way beside a bare echo
     Amqp,
+    /// Single operations over HTTP beside row-lock transactions without HTTP
+    Http,
     /// Memory of idle wallet actors
     Idle,
 }
@@ -78,6 +83,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if options.wants(Part::Amqp) {
         lines.extend(amqp::beside_an_echo(&options).await?);
+    }
+    if options.wants(Part::Http) {
+        lines.extend(http::beside_row_locks(&options).await?);
     }
     if options.wants(Part::Idle) {
         lines.extend(idle::memory(&options).await?);

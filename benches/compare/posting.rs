@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use indicatif::ProgressBar;
 use purser::store::Store;
 
-use crate::baseline::row_lock::{self, Connections, Way};
+use crate::baseline::row_lock::{self, Way};
+use crate::row_locks::{self, per_second};
 use crate::server::verify;
 use crate::support::database::{self, Scratch};
 use crate::support::lanes::Work;
@@ -17,8 +17,6 @@ use crate::{Options, progress};
 /// Two at once, on two cores: one reads and decides while the other commits. Beside a broker one is the fastest, see `engine.lanes`.
 const LANES: usize = 2;
 const BATCHES: [usize; 3] = [500, 1000, 2000];
-const CONCURRENCIES: [usize; 6] = [1, 2, 4, 8, 16, 32];
-const UNIT: &str = "op/s";
 
 /// How much is done for one figure.
 struct Sizes {
@@ -70,71 +68,27 @@ async fn one_spread(
     baseline: &Scratch,
 ) -> anyhow::Result<Vec<Line>> {
     let sizes = Sizes::of(options);
-    let steps = Way::ALL.len() * CONCURRENCIES.len() + BATCHES.len() + options.rounds() * (Way::ALL.len() + 1);
+    let steps = row_locks::TRIALS + BATCHES.len() + options.rounds() * (Way::ALL.len() + 1);
     let bar = progress(&format!("posting, {spread}"), steps);
     let mut stream = Stream::new(spread);
 
-    let mut sides = Vec::new();
-    for way in Way::ALL {
-        sides.push(best_concurrency(way, &mut stream, baseline, &sizes, &bar).await?);
-    }
+    let mut sides = row_locks::sides(&mut stream, baseline, sizes.trial, &bar).await?;
     let batch = best_batch(&mut stream, lanes, store, &sizes, &bar).await?;
 
     let mut posted = Rounds::default();
-    let mut one_by_one: Vec<Rounds> = vec![Rounds::default(); sides.len()];
     for _ in 0..options.rounds() {
         let work = Work::share_out(stream.by_ref().take(sizes.posted), lanes, batch);
         posted.push(per_second(sizes.posted, work.post(store).await?));
         bar.inc(1);
-        for (side, rounds) in sides.iter_mut().zip(&mut one_by_one) {
-            let operations = stream.by_ref().take(sizes.one_by_one).collect();
-            rounds.push(per_second(sizes.one_by_one, side.connections.apply(side.way, operations).await?));
+        for side in &mut sides {
+            side.round(&mut stream, sizes.one_by_one).await?;
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
 
-    let line = |(side, rounds): (&Side, &Rounds)| {
-        let Side { way, concurrency, .. } = side;
-        Line::ratio(
-            format!("posting, {spread}, batches of {batch}"),
-            format!("{}, {concurrency} at once", way.title()),
-            UNIT,
-            &posted,
-            rounds,
-            // Every way counts: each is one transaction per operation that holds the row's lock.
-            Target::AtLeast(must_reach),
-        )
-    };
-    Ok(sides.iter().zip(&one_by_one).map(line).collect())
-}
-
-/// A way with the connections that suit it best.
-struct Side {
-    way: Way,
-    concurrency: usize,
-    connections: Connections,
-}
-
-async fn best_concurrency(
-    way: Way,
-    stream: &mut Stream,
-    baseline: &Scratch,
-    sizes: &Sizes,
-    bar: &ProgressBar,
-) -> anyhow::Result<Side> {
-    let mut best: Option<(f64, Side)> = None;
-    for concurrency in CONCURRENCIES {
-        let mut connections = Connections::open(baseline, concurrency).await?;
-        let operations = stream.by_ref().take(sizes.trial).collect();
-        let speed = per_second(sizes.trial, connections.apply(way, operations).await?);
-        bar.suspend(|| eprintln!("  row locks, {}, {concurrency} at once: {speed:.0} op/s", way.title()));
-        if best.as_ref().is_none_or(|(fastest, _)| speed > *fastest) {
-            best = Some((speed, Side { way, concurrency, connections }));
-        }
-        bar.inc(1);
-    }
-    best.map(|(_, side)| side).context("there are concurrencies")
+    let what = format!("posting, {spread}, batches of {batch}");
+    Ok(sides.iter().map(|side| side.line(what.clone(), &posted, must_reach)).collect())
 }
 
 async fn best_batch(
@@ -199,10 +153,6 @@ pub async fn as_tables_grow(options: &Options) -> anyhow::Result<Vec<Line>> {
     store.close().await;
     scratch.drop().await?;
     Ok(lines)
-}
-
-fn per_second(operations: usize, time: Duration) -> f64 {
-    operations as f64 / time.as_secs_f64()
 }
 
 fn microseconds_each(operations: usize, time: Duration) -> f64 {

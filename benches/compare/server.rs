@@ -38,8 +38,12 @@ impl Names {
         ]
     }
 
-    /// Where the load goes.
-    pub fn exchange(&self) -> String {
+    /// Where the load goes over AMQP.
+    pub fn target(&self) -> Target {
+        Target::Exchange(self.exchange())
+    }
+
+    fn exchange(&self) -> String {
         self.0.clone()
     }
 
@@ -106,6 +110,11 @@ impl Server {
         Ok(Self { child, http: String::new() })
     }
 
+    /// Where the load goes over HTTP.
+    pub fn target(&self) -> Target {
+        Target::Http(self.http.clone())
+    }
+
     async fn is_ready(&self) -> bool {
         match reqwest::get(format!("http://{}/readyz", self.http)).await {
             Ok(response) => response.status().is_success(),
@@ -160,6 +169,7 @@ pub struct Measured {
     /// From publishing to reply. Microseconds.
     pub latency_us: Latency,
     refused: u64,
+    failed: u64,
     missing: u64,
     first_refusal: Option<String>,
 }
@@ -180,35 +190,51 @@ pub struct Load {
     pub warmup: u64,
     /// On how many wallets.
     pub wallets: i64,
-    /// How many are outstanding at a time.
+    /// How many are outstanding at a time; over HTTP on as many connections.
     pub window: u32,
+    /// What is asked, in the words of `purser bench`.
+    pub kind: &'static str,
+}
+
+/// Where the load goes.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Over AMQP, to this exchange.
+    Exchange(String),
+    /// To this address.
+    Http(String),
 }
 
 impl Load {
     /// Runs `purser bench` against a server. Everything must be answered, and nothing refused.
-    pub async fn run(self, names: &Names) -> anyhow::Result<Measured> {
+    pub async fn run(self, target: &Target) -> anyhow::Result<Measured> {
         let mut command = Command::new(PURSER);
-        command.arg("bench");
+        command.args(["bench", "--kind", self.kind, "--json"]);
+        let window = match target {
+            Target::Exchange(exchange) => {
+                command.args(["--exchange", exchange]);
+                "--window"
+            }
+            Target::Http(address) => {
+                command.args(["--http", address]);
+                "--connections"
+            }
+        };
         for (flag, value) in [
             ("--operations", self.operations),
             ("--warmup", self.warmup),
             ("--wallets", u64::try_from(self.wallets)?),
-            ("--window", self.window.into()),
+            (window, self.window.into()),
         ] {
             command.arg(flag).arg(value.to_string());
         }
-        command.args(["--kind", "invoice", "--json", "--exchange", &names.exchange()]);
         command.stdin(Stdio::null()).stderr(Stdio::inherit());
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         ensure!(output.status.success(), "purser bench failed");
         let measured: Measured = serde_json::from_slice(&output.stdout).context("purser bench printed no JSON")?;
-        if measured.refused > 0 || measured.missing > 0 {
-            bail!(
-                "purser bench: {} refused, {} missing: {:?}",
-                measured.refused,
-                measured.missing,
-                measured.first_refusal
-            );
+        let Measured { refused, failed, missing, first_refusal, .. } = &measured;
+        if refused + failed + missing > 0 {
+            bail!("purser bench: {refused} refused, {failed} failed, {missing} missing: {first_refusal:?}");
         }
         Ok(measured)
     }

@@ -38,6 +38,50 @@ pub enum Target {
     AtMost(f64),
     /// Nothing: it is shown for the picture.
     Informative,
+    /// Nothing, and the table says so: what stands beside it is another thing than what must be reached.
+    Reference,
+}
+
+impl Target {
+    /// What must be reached, in words.
+    fn shown(self, show: impl Fn(f64) -> String) -> String {
+        match self {
+            Self::AtLeast(bound) => format!(">= {}", show(bound)),
+            Self::AtMost(bound) => format!("<= {}", show(bound)),
+            Self::Informative | Self::Reference => String::new(),
+        }
+    }
+
+    /// A figure that could not be measured has met nothing.
+    fn verdict(self, figure: f64) -> Verdict {
+        let is_met = match self {
+            Self::AtLeast(bound) => figure >= bound,
+            Self::AtMost(bound) => figure <= bound,
+            Self::Informative => return Verdict::None,
+            Self::Reference => return Verdict::Reference,
+        };
+        if is_met { Verdict::Met } else { Verdict::NotMet }
+    }
+}
+
+/// What is said of a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    None,
+    Reference,
+    Met,
+    NotMet,
+}
+
+impl Verdict {
+    const fn shown(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Reference => "for reference",
+            Self::Met => "met",
+            Self::NotMet => "**NOT met**",
+        }
+    }
 }
 
 /// One line of the table.
@@ -49,7 +93,7 @@ pub struct Line {
     reference: String,
     result: String,
     must_reach: String,
-    is_met: Option<bool>,
+    verdict: Verdict,
 }
 
 impl Line {
@@ -64,15 +108,14 @@ impl Line {
     ) -> Self {
         let ratio = measured.median() / reference.median();
         let (lowest, highest) = measured.quotients(reference);
-        let times = |bound: f64| format!("{bound} x");
         Self {
             what: what.into(),
             against: against.into(),
             measured: format!("{} {unit}", grouped(measured.median())),
             reference: format!("{} {unit}", grouped(reference.median())),
             result: format!("{ratio:.2} x ({lowest:.2} to {highest:.2})"),
-            must_reach: must_reach(target, times),
-            is_met: is_met(target, ratio),
+            must_reach: target.shown(|bound| format!("{bound} x")),
+            verdict: target.verdict(ratio),
         }
     }
 
@@ -92,8 +135,8 @@ impl Line {
             measured: format!("{:.2} {unit}", measured.median()),
             reference: format!("{:.2} {unit}", reference.median()),
             result: format!("{difference:+.2} {unit}"),
-            must_reach: must_reach(target, |bound| format!("{bound:+} {unit}")),
-            is_met: is_met(target, difference),
+            must_reach: target.shown(|bound| format!("{bound:+} {unit}")),
+            verdict: target.verdict(difference),
         }
     }
 
@@ -105,14 +148,14 @@ impl Line {
             measured: format!("{} {unit}", grouped(figure)),
             reference: String::new(),
             result: String::new(),
-            must_reach: must_reach(target, |bound| format!("{} {unit}", grouped(bound))),
-            is_met: is_met(target, figure),
+            must_reach: target.shown(|bound| format!("{} {unit}", grouped(bound))),
+            verdict: target.verdict(figure),
         }
     }
 
     /// Whether what must be reached was, or nothing must be.
     pub fn is_fine(&self) -> bool {
-        self.is_met.unwrap_or(true)
+        self.verdict != Verdict::NotMet
     }
 }
 
@@ -122,34 +165,13 @@ pub fn render(lines: &[Line]) -> String {
         "| what | against | measured | beside it | result (lowest to highest round) | must reach | |\n".to_owned();
     text.push_str("|---|---|---:|---:|---:|---:|---|\n");
     for line in lines {
-        let verdict = match line.is_met {
-            None => "",
-            Some(true) => "met",
-            Some(false) => "**NOT met**",
-        };
+        let verdict = line.verdict.shown();
         let Line { what, against, measured, reference, result, must_reach, .. } = line;
         text.push_str(&format!(
             "| {what} | {against} | {measured} | {reference} | {result} | {must_reach} | {verdict} |\n"
         ));
     }
     text
-}
-
-fn must_reach(target: Target, show: impl Fn(f64) -> String) -> String {
-    match target {
-        Target::AtLeast(bound) => format!(">= {}", show(bound)),
-        Target::AtMost(bound) => format!("<= {}", show(bound)),
-        Target::Informative => String::new(),
-    }
-}
-
-/// A figure that could not be measured has met nothing.
-fn is_met(target: Target, figure: f64) -> Option<bool> {
-    match target {
-        Target::AtLeast(bound) => Some(figure >= bound),
-        Target::AtMost(bound) => Some(figure <= bound),
-        Target::Informative => None,
-    }
 }
 
 /// A whole number with its thousands apart, one below 100 with decimals.

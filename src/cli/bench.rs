@@ -1,5 +1,7 @@
 //! `purser bench`: the load generator with a progress bar.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +9,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
-use super::load::{Load, Mix, Report, Target, Watch};
+use super::load::{Load, Mix, Report, Route, Target, Watch};
 use super::{INTERRUPTED, output};
-use crate::settings::Settings;
+use crate::settings::{Secret, Settings};
 
 /// How often the progress bar is brought up to date.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -22,8 +24,11 @@ Examples:
   purser bench --wallets 1                                         one hot wallet
   purser bench --window 1 --operations 2000                        the latency of one at a time
   purser bench --kind mixed --json                                 for other programs
+  purser bench --http                                              over HTTP instead of RabbitMQ
+  purser bench --http 127.0.0.1:9000 --connections 8               to another address
 
 It books real operations on the wallets 1 to W: use it on test data.
+A reply that says no is counted as refused, one of 500 and above as failed.
 The exit code is 1 when a reply is missing.")]
 pub struct Arguments {
     /// Operations to measure
@@ -32,8 +37,17 @@ pub struct Arguments {
     /// Spread them over the wallets 1 to W
     #[arg(long, value_name = "W", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     wallets: u32,
-    /// Operations outstanding at a time
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Over HTTP, to /v1 at this address; http.listen when none is given
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1)]
+    http: Option<Option<SocketAddr>>,
+    /// With --http: connections, each with one operation outstanding
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "http", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: u32,
+    /// With --http: a key of scope write. Better in the environment, where other users do not see it
+    #[arg(long, value_name = "KEY", env = "PURSER_API_KEY", hide_env_values = true, value_parser = secret)]
+    api_key: Option<Secret>,
+    /// Over AMQP: operations outstanding at a time
+    #[arg(long, value_name = "N", conflicts_with = "http", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     window: u32,
     /// Which operations
     #[arg(long, value_enum, default_value_t = Mix::Invoice)]
@@ -45,10 +59,10 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     warmup: u64,
     /// Publish to this exchange instead of broker.operations_exchange
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "http")]
     exchange: Option<String>,
     /// Publish straight to this queue, for a server that only echoes
-    #[arg(long, value_name = "NAME", conflicts_with = "exchange")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["exchange", "http"])]
     queue: Option<String>,
     /// The longest to wait for the next reply. Seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -58,21 +72,42 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Kept from being shown from here on.
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}
+
+impl Arguments {
+    /// Whether one thread does it best.
+    pub fn is_over_http(&self) -> bool {
+        self.http.is_some()
+    }
+}
+
 /// Makes the load and prints what was measured.
 pub async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.kind == Mix::Transfer && arguments.wallets < 2 {
         return Err(Failure::new("a transfer needs two wallets", "add --wallets 2 or more").into());
     }
-    let exchange = arguments.exchange.unwrap_or_else(|| settings.broker.operations_exchange.clone());
+    let (target, window) = match arguments.http {
+        Some(address) => {
+            let address = address.unwrap_or(settings.http.listen);
+            (Target::Http { address, api_key: arguments.api_key }, arguments.connections)
+        }
+        None => {
+            let exchange = arguments.exchange.unwrap_or_else(|| settings.broker.operations_exchange.clone());
+            let route = arguments.queue.map_or(Route::Exchange(exchange), Route::Queue);
+            (Target::Broker { broker: settings.broker.clone(), route }, arguments.window)
+        }
+    };
     let load = Load {
-        broker: settings.broker.clone(),
-        target: arguments.queue.map_or(Target::Exchange(exchange), Target::Queue),
+        target,
         mix: arguments.kind,
         operations: arguments.operations,
         warmup: arguments.warmup,
         wallets: arguments.wallets,
         currency: arguments.currency,
-        window: usize::try_from(arguments.window)?,
+        window: usize::try_from(window)?,
         reply_timeout: Duration::from_secs(arguments.timeout),
     };
     let report = run_with_bar(&load).await?;
@@ -126,7 +161,7 @@ fn verdict(load: &Load, report: &Report) -> anyhow::Result<ExitCode> {
     if report.missing > 0 {
         let what = format!("{} without a reply", output::counted(report.missing, "operation", "operations"));
         let hint = format!(
-            "nothing came for {} s (--timeout); look at the log of `purser serve`",
+            "nothing came for {} s (--timeout), or the connection was lost; look at the log of `purser serve`",
             load.reply_timeout.as_secs()
         );
         return Err(Failure::new(what, hint).into());
@@ -139,11 +174,12 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99),
 
 fn as_text(report: &Report) -> String {
     let mut text = format!(
-        "operations   {} answered, {} refused, {} missing\n\
+        "operations   {} answered, {} refused, {} failed, {} missing\n\
          time         {}.{:03} s\n\
          throughput   {} operations/s\n",
         output::grouped(report.answered()),
         output::grouped(report.refused),
+        output::grouped(report.failed),
         output::grouped(report.missing),
         report.elapsed.as_secs(),
         report.elapsed.subsec_millis(),
@@ -169,10 +205,12 @@ fn as_json(load: &Load, report: &Report) -> serde_json::Value {
         .collect();
     serde_json::json!({
         "wallets": load.wallets,
+        "is_over_http": matches!(load.target, Target::Http { .. }),
         "window": load.window,
         "sent": report.sent,
         "answered": report.answered(),
         "refused": report.refused,
+        "failed": report.failed,
         "missing": report.missing,
         "unexpected": report.unexpected,
         "first_refusal": report.first_refusal,

@@ -116,6 +116,9 @@ fn run(command: Command, layers: impl Fn() -> anyhow::Result<Layers>) -> anyhow:
         Command::Seed(arguments) => block_on(seed::run(&settings()?, &arguments)),
         Command::Keys(arguments) => block_on(keys::run(&settings()?, &arguments)),
         Command::Send(arguments) => block_on(send::run(&settings()?, arguments)),
+        Command::Bench(arguments) if arguments.is_over_http() => {
+            block_on_this_thread(bench::run(&settings()?, arguments))
+        }
         Command::Bench(arguments) => block_on(bench::run(&settings()?, arguments)),
         Command::Verify(arguments) => block_on(verify::run(&settings()?, &arguments)),
         Command::Config(arguments) => config::run(layers, &arguments),
@@ -136,6 +139,11 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::
     // A read from a terminal cannot be cancelled; it must not keep the process.
     runtime.shutdown_background();
     result
+}
+
+/// For what one task does without pause: no other thread is to be woken for each of its steps.
+fn block_on_this_thread(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
 #[cfg(test)]

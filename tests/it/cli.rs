@@ -1,5 +1,6 @@
 //! The binary, from the outside: what it prints and how it ends.
 
+mod bench;
 mod keys;
 mod tls;
 mod verify;
@@ -239,23 +240,6 @@ async fn both_scenarios_of_system_000_get_the_documented_answers() {
     assert_eq!(said.json_lines().len(), 120);
     // Once more, on books that hold something.
     served.run(&["send", "--scenario", "1"]).expect(0, &["every answer is the documented one"]);
-    served.run(&["verify"]).expect(0, &["the books are right"]);
-}
-
-#[tokio::test]
-async fn the_benchmark_counts_every_operation_it_made() {
-    let served = Served::start().await;
-    let arguments = ["bench", "--operations", "500", "--warmup", "50", "--kind", "mixed", "--window", "64", "--json"];
-    let report = served.run(&arguments).expect(0, &[]).json_lines().remove(0);
-    assert_eq!((&report["answered"], &report["refused"], &report["missing"]), (&500.into(), &0.into(), &0.into()));
-    assert_eq!(report["unexpected"], 0);
-    assert!(report["latency_us"]["p50"].as_u64() <= report["latency_us"]["max"].as_u64());
-    // 9 that fund the wallets, 50 and 500.
-    assert_eq!(served.database.fetch("SELECT count(*) FROM transactions").await, "559");
-    served
-        .run(&["bench", "--operations", "10", "--wallets", "10"])
-        .expect(1, &["does not exist", "purser seed --wallets 10"]);
-    served.run(&["bench", "--kind", "transfer", "--wallets", "1"]).expect(1, &["two wallets"]);
     served.run(&["verify"]).expect(0, &["the books are right"]);
 }
 

@@ -15,6 +15,7 @@ const CRATES_ONLY_IN: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "app", "settings"]),
     ("governor", &["http"]),
     ("jsonwebtoken", &["http"]),
+    ("hyper", &["cli"]),
     ("lapin", &["broker", "cli"]),
     ("reqwest", &["http"]),
     ("ring", &["http"]),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::Load;
+
 /// What one measured operation moves, as text: money is never a float.
 const AMOUNT: &str = "1.25";
 /// Whole units that are certainly enough for one operation.
@@ -51,42 +53,69 @@ pub struct Orders<'a> {
     pub currency: &'a str,
 }
 
-impl Orders<'_> {
-    /// Appends the body of an order; returns its operation.
+/// An order's operation and its fields.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    operation: &'static str,
+    wallet: u64,
+    to_wallet: Option<u64>,
+    /// Whole major units; [`AMOUNT`] when they are not said.
+    units: Option<u64>,
+}
+
+impl<'a> Orders<'a> {
+    /// The orders of a load.
+    pub fn of(load: &'a Load) -> Self {
+        Self { mix: load.mix, wallets: load.wallets, currency: &load.currency }
+    }
+
+    /// Appends the body of an order over AMQP; returns its operation, which the routing key says.
     pub fn write(&self, order: Order, body: &mut String) -> &'static str {
+        if order == Order::Probe {
+            append(body, format_args!(r#"{{"wallet_id":{}}}"#, self.wallets));
+            return "balance";
+        }
+        let asked = self.asked(order);
+        body.push('{');
+        self.write_fields(asked, body);
+        asked.operation
+    }
+
+    /// Appends the body of an order for `/v1/transactions`. The probe is one that goes there as a dry run.
+    pub fn write_native(&self, order: Order, body: &mut String) {
+        let asked = self.asked(order);
+        append(body, format_args!(r#"{{"kind":"{}","#, asked.operation));
+        self.write_fields(asked, body);
+    }
+
+    fn write_fields(&self, asked: Asked, body: &mut String) {
+        let Asked { wallet, to_wallet, units, .. } = asked;
+        append(body, format_args!(r#""wallet_id":{wallet},"#));
+        if let Some(to_wallet) = to_wallet {
+            append(body, format_args!(r#""to_wallet_id":{to_wallet},"#));
+        }
         let currency = self.currency;
+        match units {
+            Some(units) => append(body, format_args!(r#""currency":"{currency}","amount":{units}}}"#)),
+            None => append(body, format_args!(r#""currency":"{currency}","amount":{AMOUNT}}}"#)),
+        }
+    }
+
+    fn asked(&self, order: Order) -> Asked {
+        let invoice = |wallet, units| Asked { operation: "invoice", wallet, to_wallet: None, units };
         match order {
-            Order::Probe => append(body, format_args!(r#"{{"wallet_id":{}}}"#, self.wallets), "balance"),
-            Order::Fund { wallet, units } => {
-                let wallet = wallet + 1;
-                append(
-                    body,
-                    format_args!(r#"{{"wallet_id":{wallet},"currency":"{currency}","amount":{units}}}"#),
-                    "invoice",
-                )
-            }
+            Order::Probe => invoice(u64::from(self.wallets), None),
+            Order::Fund { wallet, units } => invoice(wallet + 1, Some(units)),
             Order::Measured(number) => {
                 let dice = scatter(number);
                 let wallet = self.wallet(dice);
-                match self.operation(dice >> 56) {
-                    "transfer" => {
-                        // Any of the others.
-                        let step = 1 + scatter(dice) % (u64::from(self.wallets) - 1).max(1);
-                        let to_wallet = (wallet - 1 + step) % u64::from(self.wallets) + 1;
-                        append(
-                            body,
-                            format_args!(
-                                r#"{{"wallet_id":{wallet},"to_wallet_id":{to_wallet},"currency":"{currency}","amount":{AMOUNT}}}"#
-                            ),
-                            "transfer",
-                        )
-                    }
-                    operation => append(
-                        body,
-                        format_args!(r#"{{"wallet_id":{wallet},"currency":"{currency}","amount":{AMOUNT}}}"#),
-                        operation,
-                    ),
-                }
+                let operation = self.operation(dice >> 56);
+                // Any of the others.
+                let to_wallet = (operation == "transfer").then(|| {
+                    let step = 1 + scatter(dice) % (u64::from(self.wallets) - 1).max(1);
+                    (wallet - 1 + step) % u64::from(self.wallets) + 1
+                });
+                Asked { operation, wallet, to_wallet, units: None }
             }
         }
     }
@@ -109,9 +138,8 @@ impl Orders<'_> {
     }
 }
 
-fn append(body: &mut String, text: std::fmt::Arguments<'_>, operation: &'static str) -> &'static str {
+fn append(body: &mut String, text: std::fmt::Arguments<'_>) {
     body.write_fmt(text).expect("writing to a string cannot fail");
-    operation
 }
 
 /// Spreads consecutive numbers evenly over all 64 bits (the finaliser of SplitMix64).
@@ -151,6 +179,20 @@ mod tests {
                 assert!(body["amount"].is_number());
             }
             assert!(seen.keys().copied().eq(1..=u64::from(wallets)), "{mix:?} {wallets}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn over_http_the_body_says_the_same_and_the_kind() {
+        let orders = orders(Mix::Mixed, 9);
+        for order in [Order::Fund { wallet: 2, units: 40 }].into_iter().chain((0..100).map(Order::Measured)) {
+            let (mut over_amqp, mut over_http) = (String::new(), String::new());
+            let operation = orders.write(order, &mut over_amqp);
+            orders.write_native(order, &mut over_http);
+            let (mut expected, native): (Value, Value) =
+                (serde_json::from_str(&over_amqp).unwrap(), serde_json::from_str(&over_http).unwrap());
+            expected["kind"] = operation.into();
+            assert_eq!(native, expected);
         }
     }
 

@@ -17,15 +17,17 @@ pub struct Report {
     pub sent: u64,
     /// Replies that said yes.
     pub succeeded: u64,
-    /// Replies that said no.
+    /// Replies that said no: what is asked, or who asks, is at fault.
     pub refused: u64,
+    /// Replies that said that the server could not: 500 and above.
+    pub failed: u64,
     /// Operations without a reply.
     pub missing: u64,
     /// Replies that belong to nothing outstanding: late ones, second ones.
     pub unexpected: u64,
     /// Whether it was stopped from outside.
     pub is_interrupted: bool,
-    /// What the first refusal said.
+    /// What the first refusal or failure said.
     pub first_refusal: Option<String>,
     /// From the first publishing to the last reply.
     pub elapsed: Duration,
@@ -34,9 +36,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Replies of either kind.
+    /// Replies of every kind.
     pub fn answered(&self) -> u64 {
-        self.succeeded + self.refused
+        self.succeeded + self.refused + self.failed
     }
 
     /// Replies a second, rounded down.
@@ -47,44 +49,72 @@ impl Report {
 }
 
 /// What has come back.
+#[derive(Debug)]
 pub struct Tally {
     succeeded: u64,
     refused: u64,
+    failed: u64,
     unexpected: u64,
-    pub first_refusal: Option<String>,
+    first_refusal: Option<String>,
     latency_us: Histogram<u64>,
     last: Instant,
 }
 
 impl Tally {
     pub fn new() -> anyhow::Result<Self> {
-        let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, LATENCY_DIGITS)?;
-        Ok(Self { succeeded: 0, refused: 0, unexpected: 0, first_refusal: None, latency_us, last: Instant::now() })
+        Ok(Self {
+            succeeded: 0,
+            refused: 0,
+            failed: 0,
+            unexpected: 0,
+            first_refusal: None,
+            latency_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, LATENCY_DIGITS)?,
+            last: Instant::now(),
+        })
     }
 
     pub fn answered(&self) -> u64 {
-        self.succeeded + self.refused
+        self.succeeded + self.refused + self.failed
     }
 
-    pub fn count(&mut self, reply: &[u8], latency: Option<Duration>) {
+    pub fn first_refusal(&self) -> Option<&str> {
+        self.first_refusal.as_deref()
+    }
+
+    /// Counts a reply over AMQP; without a latency it belongs to nothing outstanding.
+    pub fn count_reply(&mut self, reply: &[u8], latency: Option<Duration>) {
         let Some(latency) = latency else {
             self.unexpected += 1;
             return;
         };
-        self.last = Instant::now();
-        self.latency_us.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1));
-        match serde_json::from_slice::<Verdict<'_>>(reply) {
-            Ok(Verdict { code: 200..300, .. }) => self.succeeded += 1,
-            Ok(Verdict { code, reason }) => {
-                self.refused += 1;
-                let reason = || format!("{code} {}", reason.as_deref().unwrap_or("without a reason"));
-                self.first_refusal.get_or_insert_with(reason);
+        match serde_json::from_slice::<Reply<'_>>(reply) {
+            Ok(Reply { code, reason }) => {
+                self.count(code, || reason.as_deref().unwrap_or("without a reason").to_owned(), latency);
             }
             Err(_) => {
-                self.refused += 1;
+                self.time(latency);
+                self.failed += 1;
                 self.first_refusal.get_or_insert_with(|| "a reply that cannot be read".to_owned());
             }
         }
+    }
+
+    /// Counts an answer by its status.
+    pub fn count(&mut self, status: u16, reason: impl FnOnce() -> String, latency: Duration) {
+        self.time(latency);
+        match status {
+            200..300 => self.succeeded += 1,
+            500.. => self.failed += 1,
+            _ => self.refused += 1,
+        }
+        if !(200..300).contains(&status) {
+            self.first_refusal.get_or_insert_with(|| format!("{status} {}", reason()));
+        }
+    }
+
+    fn time(&mut self, latency: Duration) {
+        self.last = Instant::now();
+        self.latency_us.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
     pub fn report(self, sent: u64, missing: u64, is_interrupted: bool, began: Instant) -> Report {
@@ -92,6 +122,7 @@ impl Tally {
             sent,
             succeeded: self.succeeded,
             refused: self.refused,
+            failed: self.failed,
             missing,
             unexpected: self.unexpected,
             is_interrupted,
@@ -103,7 +134,7 @@ impl Tally {
 }
 
 #[derive(Deserialize)]
-struct Verdict<'a> {
+struct Reply<'a> {
     code: u16,
     #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
@@ -118,13 +149,17 @@ mod tests {
         let mut tally = Tally::new().unwrap();
         let began = Instant::now();
         for milliseconds in 1..=98 {
-            tally.count(br#"{"operation":"invoice","code":200}"#, Some(Duration::from_millis(milliseconds)));
+            tally.count_reply(br#"{"operation":"invoice","code":200}"#, Some(Duration::from_millis(milliseconds)));
         }
-        tally.count(br#"{"operation":"withdraw","code":422,"reason":"too \"low\""}"#, Some(Duration::from_millis(99)));
-        tally.count(b"nonsense", Some(Duration::from_millis(100)));
-        tally.count(br#"{"operation":"invoice","code":200}"#, None);
+        tally.count_reply(
+            br#"{"operation":"withdraw","code":422,"reason":"too \"low\""}"#,
+            Some(Duration::from_millis(99)),
+        );
+        tally.count_reply(b"nonsense", Some(Duration::from_millis(100)));
+        tally.count_reply(br#"{"operation":"invoice","code":200}"#, None);
         let mut report = tally.report(103, 3, false, began);
-        assert_eq!((report.succeeded, report.refused, report.missing, report.unexpected), (98, 2, 3, 1));
+        assert_eq!((report.succeeded, report.refused, report.failed, report.answered()), (98, 1, 1, 100));
+        assert_eq!((report.missing, report.unexpected), (3, 1));
         assert_eq!(report.first_refusal.as_deref(), Some("422 too \"low\""));
         let close = |quantile: f64, milliseconds: u64| {
             let latency = report.latency_us.value_at_quantile(quantile);
