@@ -55,7 +55,7 @@ pub async fn json_within<T: DeserializeOwned>(
 
 fn not_json() -> Problem {
     let reason = "the content type must be application/json".to_owned();
-    Refusal { code: "unsupported_content_type", status: 415, reason }.into()
+    Refusal { code: "unsupported_content_type", status: 415, reason, item: None }.into()
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
@@ -65,7 +65,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         if error.is_data() {
             Fault::BodyInvalid.because(reason)
         } else {
-            Refusal { code: "malformed_json", status: 400, reason }.into()
+            Refusal { code: "malformed_json", status: 400, reason, item: None }.into()
         }
     })
 }
