@@ -68,7 +68,6 @@ CREATE INDEX transactions_waiting_idx ON transactions (wallet_id, currency, wait
 WHERE waiting_number IS NOT NULL AND status = 'Created';
 CREATE INDEX transactions_expires_at_idx ON transactions (expires_at) WHERE expires_at IS NOT NULL AND status = 'Created';
 CREATE INDEX transactions_labels_idx ON transactions USING gin (labels jsonb_path_ops) WHERE labels IS NOT NULL;
-CREATE INDEX transactions_service_id_created_at_idx ON transactions (service_id, created_at) WHERE service_id IS NOT NULL;
 CREATE INDEX transactions_order_id_idx ON transactions (order_id) WHERE order_id IS NOT NULL;
 
 -- Success and Error are final, entries are append-only, whoever asks: a rule of the database too. Nothing on the hot path fires these.

@@ -47,6 +47,7 @@ impl App {
         })?;
         let http_addr = listener.local_addr().context("http.listen has no address")?;
         prepare(&store, &settings).await?;
+        http::auth::check_start(&settings.http, &store).await.context("HTTP is not safe to serve")?;
 
         let processor = Processor::start(store.clone(), &settings.engine, Arc::clone(&metrics));
         let broker = settings.broker.enabled.then(|| Broker::start(&settings, processor.clone(), Arc::clone(&metrics)));

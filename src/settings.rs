@@ -70,6 +70,7 @@ pub struct Database {
 pub struct Broker {
     pub enabled: bool,
     pub url: Secret,
+    pub tls_ca_file: String,
     pub operations_exchange: String,
     pub operations_queue: String,
     pub shards: u16,
@@ -119,12 +120,89 @@ pub struct Expiry {
 #[expect(missing_docs, reason = "each field is documented where it is set")]
 pub struct Http {
     pub listen: SocketAddr,
+    pub auth: AuthMode,
+    pub public_without_auth: bool,
+    pub metrics_open: bool,
+    pub key_cache_ms: u64,
     pub workers: usize,
     pub in_flight_max: usize,
     pub body_bytes_max: usize,
+    pub head_bytes_max: usize,
     pub head_timeout_ms: u64,
     pub request_timeout_ms: u64,
     pub page_items_max: u32,
+    pub caller_rate_max: u32,
+    pub stranger_rate_max: u32,
+    pub tls: Tls,
+    pub jwt: Jwt,
+}
+
+impl Http {
+    /// Whether a request needs a key.
+    pub fn is_auth_on(&self) -> bool {
+        match self.auth {
+            AuthMode::Auto => self.is_public(),
+            AuthMode::On => true,
+            AuthMode::Off => false,
+        }
+    }
+
+    /// Whether others than this machine's own programs may reach it.
+    pub fn is_public(&self) -> bool {
+        !self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Tls {
+    pub certificate_file: String,
+    pub key_file: String,
+}
+
+impl Tls {
+    /// Whether HTTPS is served, instead of HTTP.
+    pub fn is_on(&self) -> bool {
+        !self.certificate_file.is_empty()
+    }
+}
+
+/// See `config/purser.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is documented where it is set")]
+pub struct Jwt {
+    pub issuer: String,
+    pub audience: String,
+    pub jwks_url: String,
+    pub scope_claim: String,
+    pub scope_read: String,
+    pub scope_write: String,
+    pub scope_admin: String,
+    pub leeway_seconds: u64,
+    pub keys_cache_ms: u64,
+    pub fetch_pause_ms: u64,
+}
+
+impl Jwt {
+    /// Whether tokens of an identity provider are taken.
+    pub fn is_on(&self) -> bool {
+        !self.issuer.is_empty()
+    }
+}
+
+/// When a request needs a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// On unless only this machine's own programs can reach it.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// See `config/purser.toml`.
@@ -211,9 +289,15 @@ impl Settings {
             ("expiry.poll_ms", at_least_one(expiry.poll_ms)),
             ("expiry.claim_ms", at_least_one(expiry.claim_ms)),
             ("expiry.batch_max", at_least_one(expiry.batch_max)),
+            ("http.auth", auth_problem(http)),
             ("http.workers", at_least_one(http.workers)),
             ("http.in_flight_max", at_least_one(http.in_flight_max)),
             ("http.body_bytes_max", at_least_one(http.body_bytes_max)),
+            ("http.head_bytes_max", at_least_one(http.head_bytes_max)),
+            ("http.tls.key_file", pair_problem(&http.tls)),
+            ("http.jwt.issuer", issuer_problem(&http.jwt.issuer)),
+            ("http.jwt.jwks_url", issuer_problem(&http.jwt.jwks_url)),
+            ("http.jwt.audience", audience_problem(&http.jwt)),
             ("http.head_timeout_ms", at_least_one(http.head_timeout_ms)),
             ("http.request_timeout_ms", at_least_one(http.request_timeout_ms)),
             ("http.page_items_max", at_least_one(http.page_items_max)),
@@ -222,6 +306,33 @@ impl Settings {
         ];
         problems.into_iter().find_map(|(key, problem)| Some((key, problem?)))
     }
+}
+
+/// Open to everybody by intent, or not at all.
+fn auth_problem(http: &Http) -> Option<String> {
+    (http.is_public() && !http.is_auth_on() && !http.public_without_auth).then(|| {
+        format!(
+            "must not be \"off\" while others can reach http.listen ({}): whoever finds it could move money. Leave it \"auto\" and make a key \
+             with `purser keys create`, or listen on 127.0.0.1, or, if something in front of it asks for authentication, set http.public_without_auth",
+            http.listen
+        )
+    })
+}
+
+fn pair_problem(tls: &Tls) -> Option<String> {
+    (tls.certificate_file.is_empty() != tls.key_file.is_empty())
+        .then(|| "and http.tls.certificate_file must be set together, or neither".to_owned())
+}
+
+fn issuer_problem(address: &str) -> Option<String> {
+    (!address.is_empty() && !is_address_of_keys(address))
+        .then(|| "must be an https:// address, or http:// on a loopback address such as 127.0.0.1".to_owned())
+}
+
+/// A token that was meant for another service must not open this one.
+fn audience_problem(jwt: &Jwt) -> Option<String> {
+    (jwt.is_on() && jwt.audience.is_empty())
+        .then(|| "must be set with http.jwt.issuer: what the tokens for Purser have in aud".to_owned())
 }
 
 fn at_least_one<T: PartialEq + From<u8>>(value: T) -> Option<String> {
@@ -247,6 +358,20 @@ fn address_problem(address: &Secret, scheme: &str, shape: &str) -> Option<String
         format!(
             "must be an address like {shape} (not shown: it may hold a password; write its special characters as %XX)"
         )
+    })
+}
+
+/// Whether an address may be asked for an identity provider's keys: over TLS, or without on this machine. Whoever can change what it answers can
+/// let anybody in.
+pub fn is_address_of_keys(address: &str) -> bool {
+    // A password in it would be shown by `purser config`.
+    let is_bare = |address: &url::Url| address.username().is_empty() && address.password().is_none();
+    url::Url::parse(address).is_ok_and(|address| match (address.scheme(), address.host()) {
+        _ if !is_bare(&address) => false,
+        ("https", Some(_)) => true,
+        ("http", Some(url::Host::Ipv4(host))) => host.is_loopback(),
+        ("http", Some(url::Host::Ipv6(host))) => host.is_loopback(),
+        _ => false,
     })
 }
 

@@ -1,43 +1,119 @@
 //! The pure core against its rules (a table) and against a small model of itself (random histories). No server is needed.
 
+#[path = "core/batches.rs"]
+mod batches;
 #[path = "core/history.rs"]
 mod history;
+#[path = "core/holds.rs"]
+mod holds;
+#[path = "core/keys.rs"]
+mod keys;
 #[path = "core/model.rs"]
 mod model;
 #[allow(dead_code, reason = "shared with the integration tests, which use all of it")]
 #[path = "it/support/operations.rs"]
 mod operations;
+#[path = "core/reversals.rs"]
+mod reversals;
+#[path = "core/standings.rs"]
+mod standings;
+#[path = "core/waiting.rs"]
+mod waiting;
+
+use std::collections::{BTreeMap, HashSet};
 
 use history::History;
-use operations::operation;
-use purser::ledger::Operation;
+use operations::{Script, currency};
+use purser::ledger::outcome::Replay;
+use purser::ledger::{Operation, Refused, Request, TransactionId, WalletId};
 
 const MAX: &str = "9999999999999999999999999999";
 
 /// From `before`, doing `sentence` leaves `after`, or is refused with the code `after` and changes nothing.
+#[track_caller]
 fn check(before: &str, sentence: &str, after: &str) {
-    check_all(before, &[sentence], &[after]);
+    check_all(before, &[(sentence, after)]);
 }
 
-/// The same for operations one after the other, once as one batch and once each in a batch of its own.
-fn check_all(before: &str, sentences: &[&str], after: &[&str]) {
-    let operations: Vec<Operation> = sentences.iter().map(|sentence| operation(sentence)).collect();
-    for batch_size in [operations.len(), 1] {
+/// The same for operations one after the other, once in as few batches as there can be and once each in a batch of its own.
+///
+/// What is left is said in the words of [`History::of`] and of named transactions: `1 has 5 USD, 1 blocked, h is Created`; of a line, first come
+/// first: `1 USD waits h i`. A batch's refusal says which item it was: `insufficient_funds at 1`. A replay says `again` at its end.
+#[track_caller]
+fn check_all(before: &str, said: &[(&str, &str)]) {
+    for batch_max in [usize::MAX, 1] {
+        let mut script = Script::default();
+        let operations: Vec<Operation> = said.iter().map(|(sentence, _)| script.say(sentence)).collect();
         let mut history = History::of(before);
-        let mut last = before.to_owned();
-        let mut outcomes = Vec::new();
-        for batch in operations.chunks(batch_size) {
-            outcomes.extend(history.post(batch));
-        }
-        for (outcome, expected) in outcomes.iter().zip(after) {
-            match &outcome.result {
-                Ok(_) => last = (*expected).to_owned(),
-                Err(rejection) => {
-                    assert_eq!(rejection.code(), *expected, "{before}: {sentences:?}")
+        let mut left = before;
+        let mut said = said.iter();
+        for batch in batches(&operations, batch_max) {
+            let mut last = None;
+            for (outcome, (sentence, after)) in history.post(batch).iter().zip(said.by_ref()) {
+                let expected = after.strip_suffix(" again").unwrap_or(after);
+                let is_replay = outcome.replay == Replay::Replayed;
+                assert_eq!(is_replay, after.ends_with(" again"), "{sentence} in {batch_max}: {outcome:?}");
+                match &outcome.result {
+                    Ok(_) => left = expected,
+                    Err(refused) => assert_eq!(code(refused), expected, "{before}: {sentence} in {batch_max}"),
                 }
+                last = Some(sentence);
             }
+            assert_left(&history, &script, left, &format!("{before}: {last:?} in {batch_max}"));
         }
-        assert_eq!(history.balances(), History::of(&last).balances(), "{before}: {sentences:?} in {batch_size}");
+    }
+}
+
+/// Splits operations so that each batch is as large as allowed and none is about a transaction of the same batch: nobody knows an id before its
+/// batch is committed.
+fn batches(operations: &[Operation], batch_max: usize) -> Vec<&[Operation]> {
+    let mut batches = Vec::new();
+    let mut rest = operations;
+    while !rest.is_empty() {
+        let mut ids = HashSet::new();
+        let is_next = |operation: &&Operation| {
+            let is_known = operation.request.parts().filter_map(|part| part.original()).all(|id| !ids.contains(&id));
+            ids.insert(operation.id);
+            if let Request::Batch(batch) = &operation.request {
+                ids.extend(batch.items().iter().map(|item| item.id));
+            }
+            is_known
+        };
+        let (batch, after) = rest.split_at(rest.iter().take(batch_max).take_while(is_next).count());
+        batches.push(batch);
+        rest = after;
+    }
+    batches
+}
+
+fn code(refused: &Refused) -> String {
+    let item = refused.item.map(|item| format!(" at {item}")).unwrap_or_default();
+    format!("{}{item}", refused.rejection.code())
+}
+
+#[track_caller]
+fn assert_left(history: &History, script: &Script, left: &str, context: &str) {
+    let (mut state, mut lines) = (Vec::new(), BTreeMap::new());
+    for words in left.split(", ") {
+        match words.split(' ').collect::<Vec<_>>()[..] {
+            [name, "is", ref status @ ..] => {
+                let kept = history.find(script.id(name)).unwrap_or_else(|| panic!("{context}: {name} is not there"));
+                let rejection = kept.rejection.map(|rejection| format!(" {}", rejection.code()));
+                let is = format!("{}{}", kept.status.as_str(), rejection.unwrap_or_default());
+                assert_eq!(is, status.join(" "), "{context}: {name}");
+            }
+            [wallet, code, "waits", ref names @ ..] => {
+                let line: Vec<TransactionId> = names.iter().map(|name| script.id(name)).collect();
+                lines.insert((WalletId(wallet.parse().expect("a wallet is a number")), currency(code)), line);
+            }
+            _ => state.push(words),
+        }
+    }
+    let expected = History::of(&state.join(", "));
+    assert_eq!(history.balances(), expected.balances(), "{context}");
+    assert_eq!(history.standings(), expected.standings(), "{context}");
+    for (place, line) in lines {
+        assert_eq!(history.line(place.0, place.1), line, "{context}");
     }
 }
 
@@ -147,59 +223,59 @@ fn too_little_money_is_too_little_however_many_digits_are_asked_for() {
 
 #[test]
 fn operations_of_a_batch_see_those_before_them() {
-    check_all("", &["invoice 1 5 USD", "withdraw 1 5 USD"], &["1 has 5 USD", "1 has 0 USD"]);
-    check_all("", &["withdraw 1 5 USD", "invoice 1 5 USD"], &["insufficient_funds", "1 has 5 USD"]);
+    check_all("", &[("invoice 1 5 USD", "1 has 5 USD"), ("withdraw 1 5 USD", "1 has 0 USD")]);
+    check_all("", &[("withdraw 1 5 USD", "insufficient_funds"), ("invoice 1 5 USD", "1 has 5 USD")]);
     check_all(
         "1 has 5 USD",
-        &["transfer 1 2 5 USD", "transfer 1 2 5 USD", "transfer 2 3 4 USD", "withdraw 2 2 USD"],
         &[
-            "1 has 0 USD, 2 has 5 USD",
-            "insufficient_funds",
-            "1 has 0 USD, 2 has 1 USD, 3 has 4 USD",
-            "insufficient_funds",
+            ("transfer 1 2 5 USD", "1 has 0 USD, 2 has 5 USD"),
+            ("transfer 1 2 5 USD", "insufficient_funds"),
+            ("transfer 2 3 4 USD", "1 has 0 USD, 2 has 1 USD, 3 has 4 USD"),
+            ("withdraw 2 2 USD", "insufficient_funds"),
         ],
     );
 }
 
 #[test]
 fn a_key_answers_again_and_does_nothing_again() {
-    check_all("", &["invoice 1 5 USD k", "invoice 1 5 USD k"], &["1 has 5 USD", "1 has 5 USD"]);
-    check_all("", &["invoice 1 5 USD k", "invoice 1 5.00 USD k"], &["1 has 5 USD", "1 has 5 USD"]);
+    check_all("", &[("invoice 1 5 USD k", "1 has 5 USD"), ("invoice 1 5 USD k", "1 has 5 USD again")]);
+    check_all("", &[("invoice 1 5 USD k", "1 has 5 USD"), ("invoice 1 5.00 USD k", "1 has 5 USD again")]);
     // A refusal that was recorded stays one, even when the money is there by now.
     check_all(
         "",
-        &["withdraw 1 5 USD k", "invoice 1 5 USD", "withdraw 1 5 USD k"],
-        &["insufficient_funds", "1 has 5 USD", "insufficient_funds"],
+        &[
+            ("withdraw 1 5 USD k", "insufficient_funds"),
+            ("invoice 1 5 USD", "1 has 5 USD"),
+            ("withdraw 1 5 USD k", "insufficient_funds again"),
+        ],
     );
     // One that was not recorded is a new question.
-    check_all("", &["invoice 1 5 XXX k", "invoice 1 5 USD k"], &["currency_unknown", "1 has 5 USD"]);
+    check_all("", &[("invoice 1 5 XXX k", "currency_unknown"), ("invoice 1 5 USD k", "1 has 5 USD")]);
     check_all(
         "1 has 5 USD",
-        &["transfer 1 9 5 USD k", "transfer 1 2 5 USD k"],
-        &["wallet_unknown", "1 has 0 USD, 2 has 5 USD"],
+        &[("transfer 1 9 5 USD k", "wallet_unknown"), ("transfer 1 2 5 USD k", "1 has 0 USD, 2 has 5 USD")],
     );
 }
 
 #[test]
 fn a_key_names_one_request_of_one_wallet() {
     let reused = "idempotency_key_reused";
-    check_all("", &["invoice 1 5 USD k", "invoice 1 6 USD k"], &["1 has 5 USD", reused]);
-    check_all("", &["invoice 1 5 USD k", "invoice 1 5 JPY k"], &["1 has 5 USD", reused]);
-    check_all("", &["invoice 1 5 USD k", "withdraw 1 5 USD k"], &["1 has 5 USD", reused]);
-    check_all("", &["invoice 1 5 USD k", "transfer 1 2 5 USD k"], &["1 has 5 USD", reused]);
-    check_all("", &["invoice 1 5 USD k", "invoice 1 5 XXX k"], &["1 has 5 USD", reused]);
-    check_all("", &["withdraw 1 5 USD k", "withdraw 1 6 USD k"], &["insufficient_funds", reused]);
-    check_all("", &["invoice 1 5 USD k", "invoice 2 5 USD k"], &["1 has 5 USD", "1 has 5 USD, 2 has 5 USD"]);
+    check_all("", &[("invoice 1 5 USD k", "1 has 5 USD"), ("invoice 1 6 USD k", reused)]);
+    check_all("", &[("invoice 1 5 USD k", "1 has 5 USD"), ("invoice 1 5 JPY k", reused)]);
+    check_all("", &[("invoice 1 5 USD k", "1 has 5 USD"), ("withdraw 1 5 USD k", reused)]);
+    check_all("", &[("invoice 1 5 USD k", "1 has 5 USD"), ("transfer 1 2 5 USD k", reused)]);
+    check_all("", &[("invoice 1 5 USD k", "1 has 5 USD"), ("invoice 1 5 XXX k", reused)]);
+    check_all("", &[("withdraw 1 5 USD k", "insufficient_funds"), ("withdraw 1 6 USD k", reused)]);
+    check_all("", &[("invoice 1 5 USD k", "1 has 5 USD"), ("invoice 2 5 USD k", "1 has 5 USD, 2 has 5 USD")]);
     // The credited wallet's keys are its own.
     check_all(
         "1 has 9 USD",
-        &["transfer 1 2 5 USD k", "withdraw 2 1 USD k"],
-        &["1 has 4 USD, 2 has 5 USD", "1 has 4 USD, 2 has 4 USD"],
+        &[("transfer 1 2 5 USD k", "1 has 4 USD, 2 has 5 USD"), ("withdraw 2 1 USD k", "1 has 4 USD, 2 has 4 USD")],
     );
-    check_all("1 has 9 USD", &["transfer 1 2 5 USD k", "transfer 1 3 5 USD k"], &["1 has 4 USD, 2 has 5 USD", reused]);
+    check_all("1 has 9 USD", &[("transfer 1 2 5 USD k", "1 has 4 USD, 2 has 5 USD"), ("transfer 1 3 5 USD k", reused)]);
 }
 
 #[test]
 fn operations_without_a_key_are_done_as_often_as_asked() {
-    check_all("", &["invoice 1 5 USD", "invoice 1 5 USD"], &["1 has 5 USD", "1 has 10 USD"]);
+    check_all("", &[("invoice 1 5 USD", "1 has 5 USD"), ("invoice 1 5 USD", "1 has 10 USD")]);
 }

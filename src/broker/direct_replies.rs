@@ -11,10 +11,11 @@ use std::time::Duration;
 use futures::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{Channel, Connection};
 use tokio::time::timeout;
 
 use super::settler::Publication;
+use super::tls;
 
 /// What the names of direct reply addresses begin with.
 const PREFIX: &str = "amq.rabbitmq.reply-to.";
@@ -25,6 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Publishes direct replies. Connects when the first of them is to be sent.
 pub(super) struct DirectReplies {
     address: AMQPUri,
+    tls_ca_file: String,
     open: Option<Open>,
 }
 
@@ -34,8 +36,8 @@ struct Open {
 }
 
 impl DirectReplies {
-    pub(super) fn new(address: AMQPUri) -> Self {
-        Self { address, open: None }
+    pub(super) fn new(address: AMQPUri, tls_ca_file: String) -> Self {
+        Self { address, tls_ca_file, open: None }
     }
 
     /// Whether a reply must go this way.
@@ -103,8 +105,8 @@ impl DirectReplies {
             return Ok(open.channel.clone());
         }
         let connect = async {
-            let properties = ConnectionProperties::default().with_connection_name("purser direct replies".into());
-            let connection = Connection::connect_uri(self.address.clone(), properties).await?;
+            let trusted = tls::trust(&self.tls_ca_file)?;
+            let connection = tls::connect(self.address.clone(), "purser direct replies", trusted).await?;
             let channel = connection.create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             lapin::Result::Ok(Open { connection, channel })

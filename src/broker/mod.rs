@@ -24,6 +24,7 @@ mod direct_replies;
 mod message;
 mod session;
 mod settler;
+mod tls;
 mod topology;
 mod verdict;
 
@@ -39,6 +40,8 @@ use crate::settings::Settings;
 use crate::telemetry::Metrics;
 
 use session::Supervisor;
+
+pub use tls::{connect, trust};
 
 /// How long the end of the last session may take once everything is answered: some replies, an ack, a goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
+use lapin::{Channel, Connection, ErrorKind};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
@@ -17,6 +17,7 @@ use super::consumer::Consumer;
 use super::dead_letter::DeadLetters;
 use super::direct_replies::DirectReplies;
 use super::settler::{Counters, Settled, Settler};
+use super::tls;
 use super::topology::{DeclareError, Topology, short};
 use crate::engine::Processor;
 use crate::pause::jittered;
@@ -75,6 +76,8 @@ enum Pace {
 pub(super) enum SessionError {
     #[error("broker.url (or AMQP_URL) is not an AMQP address: amqp://USER:PASSWORD@HOST:PORT/VHOST")]
     Address,
+    #[error("the broker cannot be trusted as the settings say")]
+    Trust(#[source] std::io::Error),
     #[error("the broker did not answer in time")]
     Timeout,
     #[error("the broker cannot be connected to")]
@@ -101,7 +104,7 @@ impl SessionError {
     /// Whether someone must change something before trying again can help.
     fn is_lasting(&self) -> bool {
         match self {
-            Self::Address | Self::Panic(_) => true,
+            Self::Address | Self::Trust(_) | Self::Panic(_) => true,
             Self::Declare(error) => error.is_lasting(),
             // It is there and says no: a wrong password or virtual host.
             Self::Connect(error) => error.is_amqp_error(),
@@ -201,10 +204,13 @@ impl Supervisor {
     async fn connect(&self, pace: Pace) -> Result<Session, SessionError> {
         let mut uri: AMQPUri = self.settings.url.expose().parse().map_err(|_| SessionError::Address)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        let properties = ConnectionProperties::default().with_connection_name("purser".into());
-        let connection = Connection::connect_uri(uri.clone(), properties).await.map_err(SessionError::Connect)?;
+        let trusted = tls::trust(&self.settings.tls_ca_file).map_err(SessionError::Trust)?;
+        let connection = tls::connect(uri.clone(), "purser", trusted).await.map_err(SessionError::Connect)?;
         self.topology.declare(&connection).await?;
-        let parts = self.parts(&connection, DirectReplies::new(uri), pace).await.map_err(SessionError::Consume)?;
+        let parts = self
+            .parts(&connection, DirectReplies::new(uri, self.settings.tls_ca_file.clone()), pace)
+            .await
+            .map_err(SessionError::Consume)?;
         let channels = [parts.settler.channel.clone(), parts.dead_letters.channel.clone()];
         let deliveries = parts.consumer.deliveries.clone();
         Ok(Session { connection, channels, deliveries, parts })

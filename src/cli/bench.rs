@@ -65,7 +65,7 @@ pub async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<Ex
     }
     let exchange = arguments.exchange.unwrap_or_else(|| settings.broker.operations_exchange.clone());
     let load = Load {
-        address: settings.broker.url.clone(),
+        broker: settings.broker.clone(),
         target: arguments.queue.map_or(Target::Exchange(exchange), Target::Queue),
         mix: arguments.kind,
         operations: arguments.operations,

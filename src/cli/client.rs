@@ -5,14 +5,16 @@
 use std::time::Duration;
 
 use lapin::options::{BasicConsumeOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{FieldTable, ShortString};
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, Consumer, ErrorKind};
+use lapin::{Channel, Connection, Consumer, ErrorKind};
 use serde::Deserialize;
 
 use super::connect;
 use super::failure::Failure;
-use crate::settings::Secret;
+use crate::broker::{self, trust};
+use crate::settings::Broker;
 
 /// How long the broker may take to let a client in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,9 +53,11 @@ impl Reply {
 
 impl Client {
     /// Connects, and declares a reply queue of its own.
-    pub async fn connect(address: &Secret) -> anyhow::Result<Self> {
+    pub async fn connect(settings: &Broker) -> anyhow::Result<Self> {
+        let address = &settings.url;
         let uri = connect::broker_address(address)?;
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, Self::open(uri)).await;
+        let trusted = trust(&settings.tls_ca_file)?;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, Self::open(uri, trusted)).await;
         let (why, hint): (Box<dyn std::error::Error + Send + Sync>, _) = match connected {
             Ok(Ok(client)) => return Ok(client),
             Ok(Err(error)) if error.is_amqp_hard_error() => {
@@ -65,10 +69,9 @@ impl Client {
         Err(Failure::new(format!("Unable to connect to RabbitMQ: {address}"), hint).because(why).into())
     }
 
-    async fn open(uri: AMQPUri) -> lapin::Result<Self> {
-        let properties = || ConnectionProperties::default().with_connection_name("purser client".into());
-        let publishing = Connection::connect_uri(uri.clone(), properties()).await?;
-        let consuming = Connection::connect_uri(uri, properties()).await?;
+    async fn open(uri: AMQPUri, trusted: OwnedTLSConfig) -> lapin::Result<Self> {
+        let publishing = broker::connect(uri.clone(), "purser client", trusted.clone()).await?;
+        let consuming = broker::connect(uri, "purser client", trusted).await?;
         let confirmed = publishing.create_channel().await?;
         confirmed.confirm_select(ConfirmSelectOptions::default()).await?;
         let unconfirmed = publishing.create_channel().await?;

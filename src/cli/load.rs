@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::client::{Client, publishing_failed, unroutable};
 use super::conversation::PERSISTENT;
 use super::failure::Failure;
-use crate::settings::Secret;
+use crate::settings::Broker;
 pub use orders::Mix;
 use orders::{Order, Orders};
 pub use report::Report;
@@ -50,7 +50,7 @@ pub enum Target {
 #[derive(Clone, Debug)]
 pub struct Load {
     /// The broker.
-    pub address: Secret,
+    pub broker: Broker,
     /// Where to publish.
     pub target: Target,
     /// Which operations.
@@ -111,7 +111,7 @@ impl Load {
 
     /// The same, with someone watching.
     pub async fn run_watched(&self, watch: &Watch) -> anyhow::Result<Report> {
-        let mut client = Client::connect(&self.address).await?;
+        let mut client = Client::connect(&self.broker).await?;
         let run = Run::new(self, watch, client.reply_queue.clone());
         let report = run.everything(&mut client).await;
         client.close().await;

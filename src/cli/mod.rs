@@ -9,6 +9,7 @@ mod connect;
 mod conversation;
 mod database;
 mod failure;
+mod keys;
 pub mod load;
 mod openapi;
 mod output;
@@ -65,6 +66,8 @@ enum Command {
     Db(database::Arguments),
     /// Add test data: currencies and wallets that are missing
     Seed(seed::Arguments),
+    /// Make, list and revoke the keys that HTTP asks for
+    Keys(keys::Arguments),
     /// Publish operations, wait for the replies, print them
     Send(send::Arguments),
     /// Measure how many operations a second go through, and how long they take
@@ -111,6 +114,7 @@ fn run(command: Command, layers: impl Fn() -> anyhow::Result<Layers>) -> anyhow:
         Command::Migrate => block_on(database::migrate(&settings()?)),
         Command::Db(arguments) => block_on(database::run(&settings()?, &arguments)),
         Command::Seed(arguments) => block_on(seed::run(&settings()?, &arguments)),
+        Command::Keys(arguments) => block_on(keys::run(&settings()?, &arguments)),
         Command::Send(arguments) => block_on(send::run(&settings()?, arguments)),
         Command::Bench(arguments) => block_on(bench::run(&settings()?, arguments)),
         Command::Verify(arguments) => block_on(verify::run(&settings()?, &arguments)),

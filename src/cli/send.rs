@@ -90,7 +90,7 @@ pub async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<Ex
     let older_exchange = &settings.dialects.transactional_system.exchange;
     let timeout = Duration::from_secs(arguments.timeout);
     if let Some(scenario) = arguments.scenario {
-        let mut client = Client::connect(&settings.broker.url).await?;
+        let mut client = Client::connect(&settings.broker).await?;
         let manner = Manner { exchange: older_exchange, timeout, window: WINDOW };
         let code = scenario::replay(&mut client, manner, scenario).await;
         client.close().await;
@@ -106,7 +106,7 @@ pub async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<Ex
             Box::pin(futures::stream::once(async { Ok(message) }))
         }
     };
-    let mut client = Client::connect(&settings.broker.url).await?;
+    let mut client = Client::connect(&settings.broker).await?;
     let mut printer = Printer::new(timeout)?;
     let ending = conversation::hold(&mut client, manner, messages, |answer| printer.print(&answer)).await;
     client.close().await;

@@ -15,7 +15,7 @@ use crate::telemetry::logging::{self, Format};
 #[command(after_help = "\
 Examples:
   purser serve                                 with the built-in settings and DATABASE_URL, AMQP_URL
-  purser serve --http 0.0.0.0:8080             reachable by others: there is no authentication yet
+  purser serve --http 0.0.0.0:8080             reachable by others: needs keys, see `purser keys`
   purser --config purser.toml serve --no-migrate
   PURSER_BROKER__ENABLED=false purser serve    HTTP only
 
@@ -99,10 +99,12 @@ fn quoted(word: &str) -> String {
 /// Every line with four spaces in front can be pasted.
 fn what_to_try(settings: &Settings, surroundings: &Surroundings, http: SocketAddr) -> String {
     let Surroundings { program, addresses } = surroundings;
-    let mut lines = vec![format!("curl -s http://{http}/readyz")];
+    let scheme = if settings.http.tls.is_on() { "https" } else { "http" };
+    let key = if settings.http.is_auth_on() { "-H \"Authorization: Bearer $KEY\" " } else { "" };
+    let mut lines = vec![format!("curl -s {scheme}://{http}/readyz")];
     if settings.dialects.transactional_system.enabled {
         let post = |body: &str, path: &str| {
-            format!("curl -s -H 'content-type: application/json' -d '{body}' http://{http}/{path}")
+            format!("curl -s {key}-H 'content-type: application/json' -d '{body}' {scheme}://{http}/{path}")
         };
         lines.push(post(r#"{"wallet_id":1,"ticker":"USD","amount":10}"#, "invoice"));
         lines.push(post(r#"{"wallet_id":1}"#, "balance"));
@@ -117,7 +119,7 @@ fn what_to_try(settings: &Settings, surroundings: &Surroundings, http: SocketAdd
     let lines: String = lines.into_iter().map(|line| format!("    {line}\n")).collect();
     format!(
         "
-  Purser serves on http://{http}. Try, in another terminal, in this folder:
+  Purser serves on {scheme}://{http}. Try, in another terminal, in this folder:
 
 {lines}
   No wallets yet? `{program} seed` adds some. `verify` audits the books. Ctrl-C stops.

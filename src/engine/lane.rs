@@ -87,17 +87,21 @@ impl Lane {
         context.spawn(committed);
     }
 
-    /// Takes whole groups, at least one; a group is never larger than a batch.
+    /// Takes whole groups, at least one. A group is never larger than a batch, unless it is one atomic batch by itself.
     fn next_batch(&mut self) -> Batch {
         let mut batch =
             Batch { operations: Vec::new(), attempt: Attempt::First, callers: Vec::new(), wallets: Vec::new() };
+        let mut weight = 0;
         let started = Instant::now();
         while let Some(group) = self.ready.front() {
-            let is_too_much = batch.operations.len() + group.operations.len() > self.batch_operations_max;
+            let group_weight: usize =
+                group.operations.iter().map(|submitted| submitted.operation.request.weight()).sum();
+            let is_too_much = weight + group_weight > self.batch_operations_max;
             if !batch.operations.is_empty() && (is_too_much || group.company == Company::None) {
                 break;
             }
             let Some(Group { wallet, operations, company }) = self.ready.pop_front() else { break };
+            weight += group_weight;
             batch.wallets.push((wallet, operations.len()));
             for Submitted { operation, attempt, responder, received } in operations {
                 self.metrics.queue_wait.observe(seconds(started.saturating_duration_since(received)));

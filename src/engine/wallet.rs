@@ -91,8 +91,15 @@ impl WalletActor {
         }
     }
 
+    /// At least one, and as many more as are allowed; a batch counts as its operations.
     fn hand_over(&mut self, operations_max: usize, company: Company, context: &Context<Self>) {
-        let rest = self.waiting.split_off(self.waiting.len().min(operations_max));
+        let mut weight = 0;
+        let mut fits = |waiting: &Submitted| {
+            weight += waiting.operation.request.weight();
+            weight <= operations_max
+        };
+        let count = self.waiting.iter().position(|waiting| !fits(waiting)).map_or(self.waiting.len(), |end| end.max(1));
+        let rest = self.waiting.split_off(count);
         let operations = std::mem::replace(&mut self.waiting, rest);
         self.group = GroupState::InFlight;
         self.lane.do_send(Group { wallet: context.address(), operations, company });

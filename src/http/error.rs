@@ -28,6 +28,14 @@ pub enum Unserved {
     RouteUnknown,
     /// The path is right, the method is not.
     MethodNotAllowed,
+    /// No good key came with it.
+    Unauthenticated,
+    /// The key that came does not allow it.
+    Forbidden,
+    /// More than a second's share of requests came in a second.
+    RateLimited,
+    /// The request's head is larger than `http.head_bytes_max`.
+    HeadTooLarge,
     /// The body is larger than `http.body_bytes_max`.
     BodyTooLarge,
     /// The body did not arrive in time.
@@ -40,6 +48,8 @@ pub enum Unserved {
     Stopping,
     /// The database is known to be away.
     DatabaseAway,
+    /// The identity provider that could say whether the token is good cannot be reached.
+    IssuerAway,
     /// Accepted, but without an outcome in time: it may or may not have been applied.
     TimedOut,
 }
@@ -50,11 +60,14 @@ impl Unserved {
         match self {
             Self::RouteUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyIncomplete => StatusCode::BAD_REQUEST,
-            Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
-            Self::Stopping | Self::DatabaseAway | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::RateLimited | Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Stopping | Self::DatabaseAway | Self::IssuerAway | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -63,12 +76,17 @@ impl Unserved {
         match self {
             Self::RouteUnknown => "route_unknown",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::RateLimited => "rate_limited",
+            Self::HeadTooLarge => "head_too_large",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyIncomplete => "body_incomplete",
             Self::Overloaded => "overloaded",
             Self::Stopping => "stopping",
             Self::DatabaseAway => "database_away",
+            Self::IssuerAway => "issuer_away",
             Self::TimedOut => "timed_out",
         }
     }
@@ -78,12 +96,23 @@ impl Unserved {
         match self {
             Self::RouteUnknown => "nothing is served at this path",
             Self::MethodNotAllowed => "this path does not serve that method; the Allow header names what it serves",
+            Self::Unauthenticated => {
+                "this needs a key that is in use: send it as Authorization: Bearer KEY; none came, or it is unknown, expired or revoked"
+            }
+            Self::Forbidden => "the key is good, but its scope does not allow this",
+            Self::RateLimited => {
+                "this caller asks more often than it may; nothing was applied, ask again after what Retry-After says"
+            }
+            Self::HeadTooLarge => "the address and the headers are larger than this server reads",
             Self::BodyTooLarge => "the body is larger than this server reads",
             Self::BodyTooSlow => "the body did not arrive in time",
             Self::BodyIncomplete => "the body ended early or is not well-formed HTTP",
             Self::Overloaded => "too many operations are in flight; nothing was applied, ask again later",
             Self::Stopping => "the server is stopping; nothing was applied, ask again later",
             Self::DatabaseAway => "the database is away; nothing was applied, ask again later",
+            Self::IssuerAway => {
+                "the identity provider that signs such tokens cannot be reached; nothing was applied, ask again later"
+            }
             Self::TimedOut => {
                 "there was no outcome in time; the operation may or may not have been applied: ask again with the same idempotency key"
             }
@@ -93,10 +122,13 @@ impl Unserved {
     /// When asking again has a chance, in seconds; `None` where the request itself must change.
     pub const fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::Overloaded | Self::TimedOut => Some(1),
-            Self::Stopping | Self::DatabaseAway => Some(5),
+            Self::RateLimited | Self::Overloaded | Self::TimedOut => Some(1),
+            Self::Stopping | Self::DatabaseAway | Self::IssuerAway => Some(5),
             Self::RouteUnknown
             | Self::MethodNotAllowed
+            | Self::Unauthenticated
+            | Self::Forbidden
+            | Self::HeadTooLarge
             | Self::BodyTooLarge
             | Self::BodyTooSlow
             | Self::BodyIncomplete => None,
@@ -275,6 +307,8 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         self.status
@@ -349,4 +383,9 @@ pub async fn route_unknown() -> HttpResponse {
 /// The path is right, the method is not; `allowed` are the methods that are.
 pub fn method_not_allowed(allowed: impl Into<Cow<'static, str>>) -> HttpResponse {
     Problem { allow: Some(allowed.into()), ..Unserved::MethodNotAllowed.into() }.error_response()
+}
+
+/// A refusal as problem+json.
+pub fn problem(unserved: Unserved) -> HttpResponse {
+    Problem::from(unserved).error_response()
 }

@@ -14,7 +14,7 @@ use super::v1;
 use crate::telemetry::metrics::seconds;
 
 /// Every path that is served, with the method it is for; those of `/v1` come from its own table. What is in neither is counted as `other`.
-const ROUTES: [(&str, &str); 8] = [
+pub(super) const ROUTES: [(&str, &str); 8] = [
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),
@@ -29,7 +29,7 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 /// What paths and methods beyond these are counted as.
 const OTHER: &str = "other";
 /// Statuses that alerts look at, so that their counters are there before the first such answer.
-const STATUSES_FROM_ZERO: [&str; 5] = ["200", "400", "413", "429", "503"];
+const STATUSES_FROM_ZERO: [&str; 7] = ["200", "400", "401", "403", "413", "429", "503"];
 
 /// The middleware.
 pub async fn measure(

@@ -3,15 +3,19 @@
 //! A request becomes an [`Operation`](crate::ledger::Operation), an [`Outcome`](crate::ledger::Outcome) becomes a response. No rule about
 //! money lives here, and nothing is written but through [`Processor::submit_with`](crate::engine::Processor::submit_with).
 
+pub mod auth;
 mod dialects;
 mod error;
 mod extract;
 mod measure;
 mod ops;
+mod rate;
 mod server;
 mod submit;
+mod tls;
 pub mod v1;
 
+pub use auth::KeySecret;
 pub use server::{State, serve};
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::auth::Rule;
 use super::error;
 use super::server::Context;
+use crate::settings;
 
 /// A database that has not answered a ping by then is away for those who wait for an answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -20,6 +22,12 @@ const PING_FRESH: Duration = Duration::from_secs(1);
 /// The text format that Prometheus reads.
 const METRICS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const READ_METHODS: &str = "GET, HEAD";
+
+/// What each route asks of its caller. Probes have no key; what the metrics tell is for who may look, unless `http.metrics_open` says otherwise.
+pub fn access(settings: &settings::Http) -> [Rule; 3] {
+    let metrics = if settings.metrics_open { Rule::open } else { Rule::read };
+    [Rule::open("GET", "/healthz"), Rule::open("GET", "/readyz"), metrics("GET", "/metrics")]
+}
 
 pub fn configure(routes: &mut web::ServiceConfig) {
     let serve = |path: &str, handler: fn() -> Route| {

@@ -9,10 +9,12 @@ use actix_web::dev::Server;
 use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpResponse, HttpServer};
 
+use super::auth::{self, Auth, Rule};
+use super::error::Unserved;
 use super::submit::Gate;
-use super::{dialects, error, measure, ops, v1};
+use super::{dialects, error, measure, ops, tls, v1};
 use crate::engine::Processor;
 use crate::settings::{Settings, ms};
 use crate::store::Store;
@@ -46,6 +48,7 @@ pub struct State {
 /// What all workers share.
 pub(super) struct Context {
     pub state: State,
+    pub auth: Auth,
     pub gate: Gate,
     pub readiness: ops::Readiness,
 }
@@ -55,7 +58,8 @@ impl Context {
         measure::start_at_zero(&state);
         let http = &state.settings.http;
         let gate = Gate::new(http.in_flight_max, ms(http.request_timeout_ms));
-        Self { state, gate, readiness: ops::Readiness::default() }
+        let auth = Auth::new(http, state.store.clone(), access(&state.settings));
+        Self { state, auth, gate, readiness: ops::Readiness::default() }
     }
 
     /// What bounds a request's body.
@@ -73,7 +77,7 @@ impl Context {
 /// closes idle connections at once and lets the others have their answer. Signals are the caller's to watch.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// When the listener cannot be used, or what HTTPS needs is not there.
 pub fn serve(listener: TcpListener, state: State) -> std::io::Result<Server> {
     start(listener, state, SHUTDOWN_TIMEOUT_SECONDS)
 }
@@ -83,6 +87,7 @@ pub(super) fn start(listener: TcpListener, state: State, shutdown_timeout_second
     let context = Data::new(Context::new(state));
     let app = move || {
         App::new()
+            .wrap(from_fn(auth::guard))
             .wrap(from_fn(measure::measure))
             .app_data(context.clone())
             .configure(|routes| configure(routes, &context.state.settings))
@@ -94,10 +99,26 @@ pub(super) fn start(listener: TcpListener, state: State, shutdown_timeout_second
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
         .shutdown_timeout(shutdown_timeout_seconds)
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    Ok(server)
+        .tls_handshake_timeout(ms(settings.http.head_timeout_ms))
+        .disable_signals();
+    let tls = tls::server_config(&settings.http.tls).map_err(std::io::Error::other)?;
+    Ok(match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?.run(),
+        None => server.listen(listener)?.run(),
+    })
+}
+
+/// What every route asks of its caller: each module of routes says it of its own. What is missing here is for administrators.
+pub(super) fn access(settings: &Settings) -> Vec<Rule> {
+    let mut rules = [ops::access(&settings.http).as_slice(), &dialects::transactional_system::ACCESS].concat();
+    rules.extend(v1::access());
+    rules
+}
+
+/// A refusal in the words of whoever is served at `pattern`.
+pub(super) fn refuse(context: &Context, pattern: Option<&str>, unserved: Unserved) -> HttpResponse {
+    let in_dialect = pattern.and_then(|route| dialects::transactional_system::refuse_at(context, route, unserved));
+    in_dialect.unwrap_or_else(|| error::problem(unserved))
 }
 
 /// Everything that is served. A new route also goes into `measure::ROUTES`, which closes the set of labels, or into a table of `v1`.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::error::{Problem, Unserved};
@@ -27,6 +27,12 @@ impl Gate {
     pub fn new(in_flight_max: usize, time_max: Duration) -> Self {
         let operations_max = in_flight_max.min(Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(operations_max)), operations_max, time_max }
+    }
+
+    /// Lets so many operations in, or none. More than may be in flight at all are let in alone.
+    fn admit(&self, operations: usize) -> Result<OwnedSemaphorePermit, Unserved> {
+        let wanted = u32::try_from(operations.min(self.operations_max)).unwrap_or(u32::MAX);
+        Arc::clone(&self.free).try_acquire_many_owned(wanted).map_err(|_| Unserved::Overloaded)
     }
 
     /// The longest a caller waits.
@@ -70,7 +76,7 @@ impl From<Refusal> for Unanswered {
 
 /// Says what an operation would do now, and does nothing of it. It does not take the wallet's line: it sees what is committed.
 pub async fn preview(context: &Context, operation: &Operation) -> Result<Outcome, Problem> {
-    let _permit = context.gate.free.try_acquire().map_err(|_| Unserved::Overloaded)?;
+    let _permit = context.gate.admit(operation.request.weight())?;
     Ok(context.state.processor.preview(operation).await?)
 }
 
@@ -79,10 +85,7 @@ pub async fn submit_each(context: &Context, operations: Vec<Result<Operation, Re
     if !context.state.processor.database_is_up() {
         return Err(Unserved::DatabaseAway.into());
     }
-    // A batch counts as its operations, but one that is larger than everything that may be in flight is let in alone.
-    let wanted = operations.len().min(context.gate.operations_max);
-    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-    let permit = Arc::clone(&context.gate.free).try_acquire_many_owned(wanted).map_err(|_| Unserved::Overloaded)?;
+    let permit = context.gate.admit(operations.len())?;
     let (sender, receiver) = oneshot::channel();
     let submit = |operation, answer| context.state.processor.submit_with(operation, answer);
     wire::submit_each(submit, operations, move |parts| {
@@ -101,7 +104,7 @@ pub async fn submit(context: &Context, operation: Operation) -> Result<Outcome, 
     if !context.state.processor.database_is_up() {
         return Err(Unserved::DatabaseAway.into());
     }
-    let permit = Arc::clone(&context.gate.free).try_acquire_owned().map_err(|_| Unserved::Overloaded)?;
+    let permit = context.gate.admit(operation.request.weight())?;
     let (wallet, kind) = (operation.request.wallet().0, operation.request.kind());
     let (sender, receiver) = oneshot::channel();
     context.state.processor.submit_with(operation, move |result| {

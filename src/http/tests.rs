@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use actix_web::HttpResponse;
 use actix_web::dev::ServerHandle;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
@@ -278,11 +279,66 @@ async fn requests_are_counted_under_closed_labels_from_zero() {
     assert_eq!(server.metric(timed).await.as_deref(), Some("1"));
 }
 
+#[actix_rt::test]
+async fn a_client_that_takes_its_time_does_not_keep_the_server_waiting() {
+    let server = Server::start(|settings| {
+        settings.http.head_timeout_ms = 200;
+        settings.http.request_timeout_ms = 200;
+    });
+    let address = server.address;
+    let first_line = |sent: &'static str| async move {
+        let ask = move || {
+            let mut connection = TcpStream::connect(address).unwrap();
+            connection.set_read_timeout(Some(PATIENCE)).unwrap();
+            connection.write_all(sent.as_bytes()).unwrap();
+            let mut line = String::new();
+            BufReader::new(connection).read_line(&mut line).unwrap();
+            line
+        };
+        actix_rt::task::spawn_blocking(ask).await.unwrap()
+    };
+    let head = first_line("POST /invoice HTTP/1.1\r\nHost: x\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+    let body = first_line("POST /invoice HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").await;
+    assert!(body.starts_with("HTTP/1.1 408 "), "{body}");
+    assert_eq!(server.state.processor.in_flight(), 0);
+}
+
+#[test]
+fn every_route_has_a_rule() {
+    let rules = super::server::access(&Settings::load(None).unwrap());
+    for (route, method) in super::measure::ROUTES {
+        assert!(rules.iter().any(|rule| (rule.path, rule.method) == (route, method)), "{method} {route}");
+    }
+}
+
 /// Waits for what other threads do; a test that would wait for ever has failed.
 async fn until(mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "what was waited for did not come");
         actix_rt::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[actix_rt::test]
+async fn every_rule_is_about_a_route_that_is_served() {
+    use actix_web::dev::Service;
+    let settings = Settings::load(None).unwrap();
+    let app = actix_web::App::new()
+        .wrap_fn(|request, _| {
+            let pattern = request.match_pattern().unwrap_or_default();
+            std::future::ready(Ok(request.into_response(HttpResponse::Ok().body(pattern))))
+        })
+        .configure(|routes| super::server::configure(routes, &settings));
+    let app = actix_web::test::init_service(app).await;
+    let rules = super::server::access(&settings);
+    assert!(rules.len() >= 6, "the rules were not found");
+    for rule in rules {
+        // `/v1/wallets/{id}` is asked for as it stands: whatever stands between the slashes fits.
+        let request = actix_web::test::TestRequest::with_uri(&rule.path.replace(['{', '}'], "")).to_request();
+        let response = app.call(request).await.unwrap();
+        let pattern = actix_web::test::read_body(response).await;
+        assert_eq!(pattern, rule.path, "{} {}", rule.method, rule.path);
     }
 }

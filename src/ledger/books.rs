@@ -237,6 +237,8 @@ impl Books {
             }
             Effect::Change(change) => {
                 more.original = Some(Original { id: change.id, status: change.status });
+                // Of what goes on waiting it says until when.
+                more.expires_at = change.expires_at.filter(|_| !change.status.is_final());
                 self.change(*change);
             }
             Effect::Reverse(original, amount) => {

@@ -339,6 +339,14 @@ impl Request {
         !matches!(self, Self::Balance { .. })
     }
 
+    /// How many operations it counts as: itself, or the items of a batch.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.items().len(),
+            _ => 1,
+        }
+    }
+
     /// Itself, or the items of a batch.
     pub fn parts(&self) -> impl Iterator<Item = &Self> {
         let items = match self {

@@ -50,24 +50,9 @@ pub enum Rejection {
     /// A wallet that the operation names does not exist.
     #[error("the wallet does not exist")]
     WalletUnknown,
-    /// A wallet that the operation names is closed.
-    #[error("the wallet is closed")]
-    WalletClosed,
-    /// The wallet that would pay is blocked.
-    #[error("the wallet is blocked: no money leaves it")]
-    WalletBlocked,
     /// The transaction does not exist, or stood in the queue of another wallet.
     #[error("the wallet has no such transaction")]
     TransactionUnknown,
-    /// The currency does not exist.
-    #[error("the currency does not exist")]
-    CurrencyUnknown,
-    /// The amount has more decimals than its currency allows.
-    #[error("the amount has more decimals than its currency allows")]
-    TooManyDecimals,
-    /// The service does not exist.
-    #[error("the service does not exist")]
-    ServiceUnknown,
     /// The transaction is finished.
     #[error("the transaction is finished")]
     TransactionFinal,
@@ -83,6 +68,21 @@ pub enum Rejection {
     /// Only a finished movement of money can be reversed.
     #[error("only an invoice, withdraw or transfer with status Success can be reversed")]
     NotReversible,
+    /// A wallet that the operation names is closed.
+    #[error("the wallet is closed")]
+    WalletClosed,
+    /// The wallet that would pay is blocked.
+    #[error("the wallet is blocked: no money leaves it")]
+    WalletBlocked,
+    /// The currency does not exist.
+    #[error("the currency does not exist")]
+    CurrencyUnknown,
+    /// The amount has more decimals than its currency allows.
+    #[error("the amount has more decimals than its currency allows")]
+    TooManyDecimals,
+    /// The service does not exist.
+    #[error("the service does not exist")]
+    ServiceUnknown,
     /// More is to be confirmed than is left.
     #[error("the amount is more than what is left to confirm")]
     AmountExceedsUnconfirmed,
@@ -127,17 +127,17 @@ impl Rejection {
         Self::SameWallet,
         Self::WaitForFundsInvalid,
         Self::WalletUnknown,
-        Self::WalletClosed,
-        Self::WalletBlocked,
         Self::TransactionUnknown,
-        Self::CurrencyUnknown,
-        Self::TooManyDecimals,
-        Self::ServiceUnknown,
         Self::TransactionFinal,
         Self::TransactionWaiting,
         Self::NotExpired,
         Self::ReversalOfReversal,
         Self::NotReversible,
+        Self::WalletClosed,
+        Self::WalletBlocked,
+        Self::CurrencyUnknown,
+        Self::TooManyDecimals,
+        Self::ServiceUnknown,
         Self::AmountExceedsUnconfirmed,
         Self::AmountExceedsOriginal,
         Self::WalletNotEmpty,
@@ -166,17 +166,17 @@ impl Rejection {
             Self::SameWallet => "same_wallet",
             Self::WaitForFundsInvalid => "wait_for_funds_invalid",
             Self::WalletUnknown => "wallet_unknown",
-            Self::WalletClosed => "wallet_closed",
-            Self::WalletBlocked => "wallet_blocked",
             Self::TransactionUnknown => "transaction_unknown",
-            Self::CurrencyUnknown => "currency_unknown",
-            Self::TooManyDecimals => "too_many_decimals",
-            Self::ServiceUnknown => "service_unknown",
             Self::TransactionFinal => "transaction_final",
             Self::TransactionWaiting => "transaction_waiting",
             Self::NotExpired => "not_expired",
             Self::ReversalOfReversal => "reversal_of_reversal",
             Self::NotReversible => "not_reversible",
+            Self::WalletClosed => "wallet_closed",
+            Self::WalletBlocked => "wallet_blocked",
+            Self::CurrencyUnknown => "currency_unknown",
+            Self::TooManyDecimals => "too_many_decimals",
+            Self::ServiceUnknown => "service_unknown",
             Self::AmountExceedsUnconfirmed => "amount_exceeds_unconfirmed",
             Self::AmountExceedsOriginal => "amount_exceeds_original",
             Self::WalletNotEmpty => "wallet_not_empty",

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 use rust_decimal::Decimal;
 
 use super::balance::Misfit;
+use super::money;
 use super::state::{Known, State};
 use super::{
     Amount, Cause, CurrencyBalance, CurrencyCode, Delta, Details, Kind, Lifetime, Mode, Money, Rejection, Request,
@@ -119,15 +120,17 @@ pub fn decide(state: &State, request: &Request) -> Result<Decision, Rejection> {
 }
 
 fn invoice(state: &State, wallet: WalletId, money: Money, terms: &Terms) -> Result<Plan, Rejection> {
+    if matches!(terms.mode, Mode::WhenFunded { .. }) {
+        return Err(Rejection::WaitForFundsInvalid);
+    }
     receives(state, wallet)?;
     in_currency(state, money)?;
     for_service(state, terms)?;
     match terms.mode {
-        Mode::Now => moves(state, terms, [(wallet, money, Delta::credit(money.amount))]),
         Mode::Pending { expires_in } => {
             Ok(moves(state, terms, [(wallet, money, Delta::announce(money.amount))])?.held(expires_in))
         }
-        Mode::WhenFunded { .. } => Err(Rejection::WaitForFundsInvalid),
+        Mode::Now | Mode::WhenFunded { .. } => moves(state, terms, [(wallet, money, Delta::credit(money.amount))]),
     }
 }
 
@@ -200,7 +203,7 @@ fn confirm(state: &State, original: &Transaction, amount: Option<Amount>, rest: 
     let unconfirmed = original.unconfirmed();
     let money = part(state, original, amount, unconfirmed, Rejection::AmountExceedsUnconfirmed)?;
     let confirmed = money.amount.value();
-    let left = unconfirmed - confirmed;
+    let (left, confirmed_in_all) = split(unconfirmed, confirmed, original.more().confirmed.unwrap_or_default())?;
     let (released, status) = match rest {
         Rest::Kept if left > Decimal::ZERO => (Decimal::ZERO, Status::Created),
         Rest::Kept | Rest::Released => (left, Status::Success),
@@ -219,7 +222,7 @@ fn confirm(state: &State, original: &Transaction, amount: Option<Amount>, rest: 
         id: original.id,
         status,
         rejection: None,
-        confirmed: Some(original.more().confirmed.unwrap_or_default() + confirmed),
+        confirmed: Some(confirmed_in_all),
         expires_at: original.more().expires_at,
     });
     Ok(plan)
@@ -281,6 +284,7 @@ fn reverse(state: &State, wallet: WalletId, known: &Known, amount: Option<Amount
     }
     let left = original.settled() - known.reversed;
     let money = part(state, original, amount, left, Rejection::AmountExceedsOriginal)?;
+    split(left, money.amount.value(), known.reversed)?;
     let mut plan = Plan::about(original, Some(money));
     plan.to_wallet = back_to;
     plan.postings = match (original.kind, back_to) {
@@ -402,6 +406,12 @@ fn part(
         return Err(exceeds);
     }
     Ok(money)
+}
+
+/// What is left after `amount` was taken from `left`, and what was taken in all. Both are kept exactly, or the amount is not taken.
+fn split(left: Decimal, amount: Decimal, taken: Decimal) -> Result<(Decimal, Decimal), Rejection> {
+    let exactly = |sum: Option<Decimal>| sum.ok_or(Rejection::BalanceTooLarge);
+    Ok((exactly(money::add(left, -amount))?, exactly(money::add(taken, amount))?))
 }
 
 /// A transaction that does at once what it does.

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::rules::{Change, Posting};
 use super::{
-    Amount, Balance, Currencies, Currency, CurrencyBalance, CurrencyCode, Entry, ServiceId, Standing, Timestamp,
+    Amount, Balance, Currencies, Currency, CurrencyBalance, CurrencyCode, Delta, Entry, ServiceId, Standing, Timestamp,
     Transaction, TransactionId, WalletId,
 };
 
@@ -240,9 +240,8 @@ impl State {
         }
         let holding = self.holding(wallet, currency)?;
         let first = *holding.line.front()?;
-        if holding.balance.available < first.amount.value() {
-            return None;
-        }
+        // Too little, or so much that the rest would have too many digits: then it waits on.
+        holding.balance.after(Delta::debit(first.amount)).ok()?;
         self.open(wallet, currency).line.pop_front()
     }
 

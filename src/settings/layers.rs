@@ -15,7 +15,8 @@ const ADDRESSES: [(&str, &str); 2] = [("DATABASE_URL", "database.url"), ("AMQP_U
 /// How the other settings begin in the environment: `PURSER_HTTP__LISTEN`.
 const PREFIX: &str = "PURSER_";
 /// Settings whose text must have a shape, with the shape in words.
-const SHAPES: [(&str, &str); 2] = [
+const SHAPES: [(&str, &str); 3] = [
+    ("http.auth", "\"auto\", \"on\" or \"off\""),
     ("http.listen", "an address and a port such as 127.0.0.1:8080"),
     ("telemetry.log_format", "\"auto\", \"human\" or \"json\""),
 ];

@@ -3,22 +3,78 @@
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use sqlx::{FromRow, PgPool};
+
 use super::{DbTx, StoreError};
 use crate::ledger::{Currencies, Currency, CurrencyCode};
 
 /// How old the copy may be: a currency that another instance changed is known here after this time.
-const AGE_MAX: Duration = Duration::from_secs(5);
+pub(super) const AGE_MAX: Duration = Duration::from_secs(5);
 /// How old the copy may be when it lacks a currency that is asked for. Not zero, so that made-up currencies cannot make every batch read the table.
 const AGE_MAX_WHEN_LACKING: Duration = Duration::from_millis(200);
 
-/// All currencies.
+/// All currencies, as amounts are judged by them: one that is about to get fewer decimals has as few already, see [`super::scale`].
 pub async fn list(db_tx: &mut DbTx) -> Result<Currencies, StoreError> {
     let rows: Vec<(String, i16, i16)> =
-        sqlx::query_as("SELECT code, number, scale FROM currencies").fetch_all(&mut **db_tx).await?;
+        sqlx::query_as("SELECT code, number, coalesce(lowering_to, scale) FROM currencies")
+            .fetch_all(&mut **db_tx)
+            .await?;
     let currency = |(code, number, scale): (String, i16, i16)| {
         Some(Currency { code: CurrencyCode::new(&code)?, number, scale: u32::try_from(scale).ok()? })
     };
     Ok(rows.into_iter().filter_map(currency).collect())
+}
+
+/// A row of `currencies`, for those who administer them.
+#[derive(Clone, Debug, FromRow)]
+pub struct CurrencyRow {
+    /// What callers name it by.
+    pub code: String,
+    /// What people call it.
+    pub name: Option<String>,
+    /// What systems that use ids name it by.
+    pub number: i16,
+    /// Decimal places an amount may have.
+    pub scale: i16,
+}
+
+/// All of them, by code; or the one of that code.
+pub async fn list_rows(pool: &PgPool, code: Option<&str>) -> Result<Vec<CurrencyRow>, StoreError> {
+    let query = sqlx::query_as(
+        "SELECT code, name, number, coalesce(lowering_to, scale) AS scale
+         FROM currencies
+         WHERE $1::text IS NULL OR code = $1
+         ORDER BY code",
+    );
+    Ok(query.bind(code).fetch_all(pool).await?)
+}
+
+/// Makes a currency; without a number it gets the one after the highest. A taken code or number is a [`StoreError`] with its constraint.
+pub async fn insert(
+    pool: &PgPool,
+    code: &str,
+    name: Option<&str>,
+    number: Option<i16>,
+    scale: i16,
+) -> Result<CurrencyRow, StoreError> {
+    Ok(sqlx::query_as(
+        "INSERT INTO currencies (code, name, number, scale)
+         SELECT $1, $2, coalesce($3, max(number) + 1, 1), $4
+         FROM currencies
+         RETURNING code, name, number, scale",
+    )
+    .bind(code)
+    .bind(name)
+    .bind(number)
+    .bind(scale)
+    .fetch_one(pool)
+    .await?)
+}
+
+/// Changes what people call a currency; `None` takes the name away. Says whether there is such a currency.
+pub async fn rename(pool: &PgPool, code: &str, name: Option<&str>) -> Result<bool, StoreError> {
+    let query = sqlx::query("UPDATE currencies SET name = $2 WHERE code = $1");
+    Ok(query.bind(code).bind(name).execute(pool).await?.rows_affected() > 0)
 }
 
 /// The copy in memory.

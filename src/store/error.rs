@@ -71,6 +71,11 @@ impl StoreError {
         }
     }
 
+    /// The constraint that refused what was asked, if one did.
+    pub fn constraint(&self) -> Option<&str> {
+        self.source.as_database_error()?.constraint()
+    }
+
     /// The SQLSTATE for the metric, or `connection` where the database did not answer.
     pub fn sqlstate(&self) -> String {
         match &self.source {

@@ -9,11 +9,16 @@ pub mod balances;
 pub mod changes;
 pub mod currencies;
 mod db_tx;
+pub mod directory;
 mod error;
 pub mod expiries;
 pub mod history;
+pub mod keys;
+pub mod reports;
+pub mod scale;
 pub mod seed;
 pub mod services;
+pub mod statements;
 pub mod transactions;
 pub mod wallets;
 
@@ -57,6 +62,7 @@ const SILENCE_SETTINGS: [(&str, &str); 5] = [
 pub struct Store {
     posting: Connections,
     read: PgPool,
+    keys: PgPool,
     currencies: currencies::Cache,
     /// For what may take its time: no timeouts are set.
     unhurried: PgConnectOptions,
@@ -90,6 +96,10 @@ impl Store {
                 .acquire_timeout(acquire_timeout)
                 .max_connections(settings.read_connections_max)
                 .connect_lazy_with(read),
+            keys: PgPoolOptions::new()
+                .acquire_timeout(acquire_timeout)
+                .max_connections(1)
+                .connect_lazy_with(options.clone()),
             currencies: currencies::Cache::default(),
             unhurried: options,
             report_timeout: ms(settings.report_timeout_ms),
@@ -124,6 +134,11 @@ impl Store {
         self.report_timeout
     }
 
+    /// A connection of its own for reading [`keys`]: long reports on the others must not keep callers out.
+    pub fn key_pool(&self) -> &PgPool {
+        &self.keys
+    }
+
     /// Creates and upgrades the tables; nothing when they are there.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
         // On a connection of its own: an index on a large table takes longer than a read may.
@@ -131,6 +146,13 @@ impl Store {
         sqlx::migrate!().run(&mut connection).await?;
         connection.close().await?;
         Ok(())
+    }
+
+    /// A connection of its own, for what holds it long: its statements have the time of a report. Dropped, it is closed.
+    pub(crate) async fn connect_aside(&self) -> Result<PgConnection, StoreError> {
+        let timeout = ("statement_timeout", self.report_timeout.as_millis().to_string());
+        let options = self.unhurried.clone().options(SILENCE_SETTINGS).options([timeout]);
+        Ok(PgConnection::connect_with(&options).await?)
     }
 
     /// Asks the database whether it is there.
@@ -159,6 +181,7 @@ impl Store {
     pub async fn close(&self) {
         self.posting.close().await;
         self.read.close().await;
+        self.keys.close().await;
     }
 }
 

@@ -6,6 +6,7 @@ mod either_way;
 mod limits;
 mod operations;
 mod order;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

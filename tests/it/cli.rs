@@ -1,5 +1,7 @@
 //! The binary, from the outside: what it prints and how it ends.
 
+mod keys;
+mod tls;
 mod verify;
 
 use std::io::Write;

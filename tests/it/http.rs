@@ -1,5 +1,9 @@
 //! HTTP on the real thing: system 000's three routes with every answer it documents, what comes in wrong, and what those who run Purser read.
 
+mod auth;
+mod jwt;
+mod tls;
+
 use futures::future::join_all;
 use purser::settings::Settings;
 use reqwest::{Client, RequestBuilder};

@@ -13,7 +13,12 @@ const CRATES_ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_rt", &["engine", "app", "cli"]),
     ("actix_web", &["http", "app"]),
     ("anyhow", &["cli", "app", "settings"]),
+    ("governor", &["http"]),
+    ("jsonwebtoken", &["http"]),
     ("lapin", &["broker", "cli"]),
+    ("reqwest", &["http"]),
+    ("ring", &["http"]),
+    ("rustls", &["http"]),
     ("sqlx", &["store", "cli"]),
 ];
 

@@ -9,6 +9,7 @@ use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
+use crate::http::auth::Rule;
 use crate::http::error::Unserved;
 use crate::http::extract;
 use crate::http::server::Context;
@@ -21,6 +22,9 @@ const DIALECT: Dialect = Dialect::TransactionalSystem;
 /// What may be asked, and where.
 const PATHS: [(&str, Kind); 3] =
     [("/invoice", Kind::Invoice), ("/withdraw", Kind::Withdraw), ("/balance", Kind::Balance)];
+/// What each route asks of its caller.
+pub const ACCESS: [Rule; 3] =
+    [Rule::write("POST", "/invoice"), Rule::write("POST", "/withdraw"), Rule::read("POST", "/balance")];
 /// The statuses that 000's own dashboards know.
 const STATUSES_FROM_ZERO: [&str; 3] = ["200", "400", "500"];
 
@@ -38,6 +42,12 @@ pub fn configure(routes: &mut web::ServiceConfig) {
 /// Whether `route` is one of this dialect's.
 pub fn is_path(route: &str) -> bool {
     PATHS.iter().any(|(path, _)| *path == route)
+}
+
+/// What HTTP itself refuses at `route`, in this dialect's words; `None` if it is another's route.
+pub fn refuse_at(context: &Context, route: &str, unserved: Unserved) -> Option<HttpResponse> {
+    let (_, kind) = PATHS.iter().find(|(path, _)| *path == route)?;
+    Some(refuse(context, *kind, unserved))
 }
 
 /// Makes this dialect's counters, so that they start at 0.

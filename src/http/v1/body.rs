@@ -58,7 +58,8 @@ fn not_json() -> Problem {
     Refusal { code: "unsupported_content_type", status: 415, reason, item: None }.into()
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// Reads a piece of JSON as `T`.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         // What serde says of a body names its fields and where it fails; nothing of the inside.
         let reason = error.to_string();

@@ -3,18 +3,9 @@
 use actix_web::web;
 use actix_web::{Route, guard};
 
+use crate::http::auth::{Access, Rule};
 use crate::http::error;
-
-/// What a caller must be allowed to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Look.
-    Read,
-    /// Move money.
-    Write,
-    /// Make and change wallets, currencies and services.
-    Admin,
-}
+pub use crate::store::keys::Scope;
 
 /// One method of one path.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +29,11 @@ impl Endpoint {
     /// Any other.
     pub const fn new(method: &'static str, path: &'static str, scope: Scope, handler: fn() -> Route) -> Self {
         Self { method, path, scope, handler }
+    }
+
+    /// The same as a rule of who may ask.
+    pub const fn rule(&self) -> Rule {
+        Rule { method: self.method, path: self.path, access: Access::Needs(self.scope) }
     }
 
     fn route(&self) -> Route {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+
 use crate::http::error::{Fault, Problem};
 
 /// Pairs at most.
@@ -32,6 +34,18 @@ pub fn checked(labels: Labels) -> Result<Labels, Problem> {
         }
     }
     Ok(labels)
+}
+
+/// Labels in the document, with their limits.
+pub fn schema() -> Object {
+    let length =
+        |least, most| ObjectBuilder::new().schema_type(Type::String).min_length(Some(least)).max_length(Some(most));
+    let no_nul = Some("^[^\\u0000]*$");
+    ObjectBuilder::new()
+        .property_names(Some(length(1, NAME_LENGTH_MAX).pattern(no_nul).build()))
+        .additional_properties(Some(Schema::Object(length(0, VALUE_LENGTH_MAX).pattern(no_nul).build())))
+        .max_properties(Some(PAIRS_MAX))
+        .build()
 }
 
 /// Labels as the database keeps them.

@@ -5,8 +5,10 @@
 
 mod answer;
 mod body;
+mod currencies;
 mod cursor;
 mod endpoint;
+mod field;
 mod labels;
 mod moment;
 mod openapi;
@@ -14,20 +16,40 @@ mod operation;
 mod operations;
 mod page;
 mod query;
+mod reports;
+mod services;
+mod statements;
+mod table;
 mod transaction;
 mod transactions;
+mod wallets;
 
 use actix_web::web;
+
+use super::auth::Rule;
 
 pub use endpoint::{Endpoint, Scope};
 pub use openapi::document;
 
 /// Every resource's endpoints. A new resource's table goes here, its handlers and schemas into [`openapi`].
-const TABLES: [&[Endpoint]; 2] = [transactions::ENDPOINTS, operations::ENDPOINTS];
+const TABLES: [&[Endpoint]; 7] = [
+    transactions::ENDPOINTS,
+    operations::ENDPOINTS,
+    wallets::ENDPOINTS,
+    statements::ENDPOINTS,
+    currencies::ENDPOINTS,
+    services::ENDPOINTS,
+    reports::ENDPOINTS,
+];
 
 /// Everything that `/v1` serves.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     TABLES.into_iter().flatten()
+}
+
+/// What each of them asks of its caller. The document and what shows it hold nothing but the interface.
+pub(super) fn access() -> impl Iterator<Item = Rule> {
+    endpoints().map(Endpoint::rule).chain(openapi::PATHS.map(|path| Rule::open("GET", path)))
 }
 
 /// Serves it.

@@ -10,11 +10,16 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_swagger_ui::Config;
 
-use super::{operations, transaction, transactions};
+use super::{currencies, operations, reports, services, statements, transactions, wallets};
 use crate::http::error::{self, PROBLEM_JSON, Problem, ProblemBody, Unserved};
 
 /// Where the document is.
 const DOCUMENT: &str = "/openapi.json";
+/// Where what shows it is.
+const PAGES: &str = "/docs";
+const PAGE: &str = "/docs/{file:.*}";
+/// Everything that is served here.
+pub(super) const PATHS: [&str; 3] = [DOCUMENT, PAGES, PAGE];
 /// Swagger UI needs styles of its own making; everything else it may have from here only.
 const POLICY: &str =
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
@@ -28,18 +33,24 @@ const POLICY: &str =
         license(name = "Private"),
     ),
     paths(
-        transactions::list,
-        transactions::find,
-        operations::create,
-        operations::confirm,
-        operations::cancel,
-        operations::extend,
-        operations::reverse,
+        transactions::list, transactions::find,
+        operations::create, operations::confirm, operations::cancel, operations::extend, operations::reverse,
         operations::batch,
+        wallets::list, wallets::create, wallets::find, wallets::change, wallets::close,
+        statements::balances, statements::entries,
+        currencies::list, currencies::create, currencies::find, currencies::change,
+        services::list, services::create, services::find, services::rename, services::delete,
+        reports::revenue,
     ),
-    components(schemas(ProblemBody, transaction::Transaction)),
+    components(schemas(ProblemBody)),
     modifiers(&CommonProblems),
-    tags((name = "transactions", description = "What happened")),
+    tags(
+        (name = "transactions", description = "What happened"),
+        (name = "wallets", description = "Who holds balances"),
+        (name = "currencies", description = "What amounts can be in"),
+        (name = "services", description = "Whom revenue is reported for"),
+        (name = "reports", description = "Sums over many transactions"),
+    ),
 )]
 struct Document;
 
@@ -56,12 +67,8 @@ pub(super) fn configure(routes: &mut web::ServiceConfig) {
         .service(
             web::resource(DOCUMENT).route(web::to(serve_document).guard(is_read())).default_service(wrong_method()),
         )
-        .service(web::resource("/docs").route(web::to(redirect).guard(is_read())).default_service(wrong_method()))
-        .service(
-            web::resource("/docs/{file:.*}")
-                .route(web::to(serve_page).guard(is_read()))
-                .default_service(wrong_method()),
-        );
+        .service(web::resource(PAGES).route(web::to(redirect).guard(is_read())).default_service(wrong_method()))
+        .service(web::resource(PAGE).route(web::to(serve_page).guard(is_read())).default_service(wrong_method()));
 }
 
 async fn serve_document() -> HttpResponse {

@@ -8,8 +8,8 @@ use crate::http::error::Problem;
 use crate::http::server::Context;
 use crate::store::history::Order;
 
-/// Items of a page when nothing is said.
-pub const LIMIT_DEFAULT: i64 = 50;
+/// Items of a page when nothing is said, if as many are allowed.
+const LIMIT_DEFAULT: i64 = 50;
 
 /// By what a list is sorted.
 #[derive(Debug, ToSchema)]
@@ -37,8 +37,21 @@ pub fn order(query: &mut Query, unsaid: Order) -> Result<Order, Problem> {
 
 /// `limit`: up to `http.page_items_max`.
 pub fn limit(query: &mut Query, context: &Context) -> Result<i64, Problem> {
-    let most = i64::from(context.state.settings.http.page_items_max);
-    Ok(query.number("limit", most)?.unwrap_or(LIMIT_DEFAULT.min(most)))
+    Ok(limit_if_any(query, context)?.unwrap_or_else(|| limit_default(context)))
+}
+
+/// The same where nothing said may mean all.
+pub fn limit_if_any(query: &mut Query, context: &Context) -> Result<Option<i64>, Problem> {
+    query.number("limit", items_max(context))
+}
+
+/// Items of a page when nothing is said.
+pub fn limit_default(context: &Context) -> i64 {
+    LIMIT_DEFAULT.min(items_max(context))
+}
+
+fn items_max(context: &Context) -> i64 {
+    i64::from(context.state.settings.http.page_items_max)
 }
 
 /// `cursor`, as it stands.

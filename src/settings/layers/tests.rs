@@ -131,3 +131,53 @@ fn a_secret_is_never_part_of_a_message() {
     assert!(!format!("{merged:?}").contains(secret));
     assert!(!serde_json::to_string(&merged).unwrap().contains(secret));
 }
+
+#[test]
+fn a_door_that_others_can_reach_is_not_left_open_by_accident() {
+    let public = "0.0.0.0:8080";
+    check_refused(
+        "",
+        &[("PURSER_HTTP__LISTEN", public), ("PURSER_HTTP__AUTH", "off")],
+        &["http.auth", "0.0.0.0:8080", "purser keys create", "http.public_without_auth", "PURSER_HTTP__AUTH"],
+    );
+    check_refused("", &[("PURSER_HTTP__AUTH", "no")], &["http.auth", "\"auto\", \"on\" or \"off\""]);
+    let check = |listen: &str, auth: &str, open: &str, is_on: bool| {
+        let environment =
+            [("PURSER_HTTP__LISTEN", listen), ("PURSER_HTTP__AUTH", auth), ("PURSER_HTTP__PUBLIC_WITHOUT_AUTH", open)];
+        assert_eq!(settings("", &environment).http.is_auth_on(), is_on, "{environment:?}");
+    };
+    for loopback in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        check(loopback, "auto", "false", false);
+        check(loopback, "on", "false", true);
+        check(loopback, "off", "false", false);
+    }
+    for public in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:0.0.0.0]:1"] {
+        check(public, "auto", "false", true);
+        check(public, "auto", "true", true);
+        check(public, "on", "false", true);
+        check(public, "off", "true", false);
+    }
+}
+
+#[test]
+fn an_identity_provider_is_asked_over_tls_and_names_whom_its_tokens_are_for() {
+    let issuer = |address| ("PURSER_HTTP__JWT__ISSUER", address);
+    let audience = ("PURSER_HTTP__JWT__AUDIENCE", "purser");
+    for address in ["https://id.example/realms/payments", "http://127.0.0.1:9/x", "http://[::1]/"] {
+        assert!(settings("", &[issuer(address), audience]).http.jwt.is_on(), "{address}");
+    }
+    for address in [
+        "http://id.example/",
+        "http://10.0.0.1/",
+        "http://localhost.example/",
+        "file:///etc/passwd",
+        "id.example",
+        "https://user:hunter2@id.example/",
+    ] {
+        let message = check_refused("", &[issuer(address), audience], &["http.jwt.issuer", "https://"]);
+        assert!(!message.contains("hunter2"), "{message}");
+        check_refused("", &[("PURSER_HTTP__JWT__JWKS_URL", address)], &["http.jwt.jwks_url", "https://"]);
+    }
+    check_refused("", &[issuer("https://id.example")], &["http.jwt.audience", "must be set"]);
+    check_refused("", &[("PURSER_HTTP__TLS__KEY_FILE", "key.pem")], &["http.tls.key_file", "set together"]);
+}

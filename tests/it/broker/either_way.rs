@@ -65,15 +65,31 @@ fn operations() -> Vec<(&'static str, &'static str, Value)> {
         ("", "confirm", about("B", "@waits", json!({}))),
         ("", "invoice", usd("B", "480", json!({}))),
         ("", "cancel", about("B", "@waits", json!({}))),
-        ("", "batch", json!({"operations": [
-            move_over("1"), move_over("1000"), {"operation": "balance", "wallet_id": "A"},
-            {"operation": "confirm", "wallet_id": "A", "transaction_id": "@hold"},
-            {"operation": "invoice", "wallet_id": 77, "currency": "USD", "amount": 1},
-        ]})),
-        ("", "batch", json!({"atomic": true, "idempotency_key": "both", "operations": [move_over("1"), move_over("2")]})),
-        ("", "batch", json!({"atomic": true, "idempotency_key": "both", "operations": [move_over("1"), move_over("2")]})),
+        (
+            "",
+            "batch",
+            json!({"operations": [
+                move_over("1"), move_over("1000"), {"operation": "balance", "wallet_id": "A"},
+                {"operation": "confirm", "wallet_id": "A", "transaction_id": "@hold"},
+                {"operation": "invoice", "wallet_id": 77, "currency": "USD", "amount": 1},
+            ]}),
+        ),
+        (
+            "",
+            "batch",
+            json!({"atomic": true, "idempotency_key": "both", "operations": [move_over("1"), move_over("2")]}),
+        ),
+        (
+            "",
+            "batch",
+            json!({"atomic": true, "idempotency_key": "both", "operations": [move_over("1"), move_over("2")]}),
+        ),
         ("", "batch", json!({"atomic": true, "operations": [move_over("1"), move_over("1000")]})),
-        ("", "batch", json!({"atomic": true, "operations": [move_over("1"), {"operation": "balance", "wallet_id": "A"}]})),
+        (
+            "",
+            "batch",
+            json!({"atomic": true, "operations": [move_over("1"), {"operation": "balance", "wallet_id": "A"}]}),
+        ),
         ("", "batch", json!({"atomic": true, "operations": [move_over("1"), move_over("0")]})),
         ("", "batch", json!({"operations": []})),
     ]
@@ -85,7 +101,10 @@ type Outcome = (Vec<String>, String);
 async fn by_amqp(desk: &Desk, word: &str, fields: &Value) -> Outcome {
     let reply = desk.ask(word, fields).await;
     let words = if reply["body"]["outcomes"].is_array() {
-        outcomes(&reply).iter().map(|outcome| outcome.split_once(' ').expect("a word comes first").1.to_owned()).collect()
+        outcomes(&reply)
+            .iter()
+            .map(|outcome| outcome.split_once(' ').expect("a word comes first").1.to_owned())
+            .collect()
     } else {
         vec![said(&reply)]
     };

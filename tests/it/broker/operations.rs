@@ -287,13 +287,12 @@ async fn the_operations_of_a_batch_have_each_their_own_outcome() {
 async fn an_atomic_batch_does_all_of_it_or_nothing_and_says_whose_fault_it_was() {
     let desk = Desk::open().await;
     desk.check("invoice", usd(1, "100"), "200 Success").await;
-    let pay = |to: i64, amount: &str| {
-        json!({"operation": "transfer", "wallet_id": 1, "to_wallet_id": to, "currency": "USD", "amount": amount})
-    };
+    let pay = |to: i64, amount: &str| json!({"operation": "transfer", "wallet_id": 1, "to_wallet_id": to, "currency": "USD", "amount": amount});
     let split = json!({"atomic": true, "operations": [pay(2, "70"), pay(3, "20"), pay(4, "10")]});
     let reply = desk.ask_with_key("batch", &split, "split").await;
     assert_eq!(said(&reply), "200 Success");
-    let statuses: Vec<_> = reply["body"]["items"].as_array().expect("it has items").iter().map(|item| &item["status"]).collect();
+    let statuses: Vec<_> =
+        reply["body"]["items"].as_array().expect("it has items").iter().map(|item| &item["status"]).collect();
     assert_eq!(statuses, ["Success"; 3]);
     let again = desk.ask_with_key("batch", &split, "split").await;
     assert_eq!(said(&again), "200 Success replayed");
@@ -302,9 +301,7 @@ async fn an_atomic_batch_does_all_of_it_or_nothing_and_says_whose_fault_it_was()
         desk.holds(wallet, holding).await;
     }
 
-    let back = |from: i64, amount: &str| {
-        json!({"operation": "transfer", "wallet_id": from, "to_wallet_id": 1, "currency": "USD", "amount": amount})
-    };
+    let back = |from: i64, amount: &str| json!({"operation": "transfer", "wallet_id": from, "to_wallet_id": 1, "currency": "USD", "amount": amount});
     let short = json!({"atomic": true, "operations": [back(2, "70"), back(3, "20"), back(4, "10.01")]});
     for expected in ["422 insufficient_funds item 2", "422 insufficient_funds replayed item 2"] {
         let refused = desk.ask_with_key("batch", &short, "short").await;
@@ -391,7 +388,11 @@ async fn refusals_that_nobody_waits_for_and_that_are_on_no_record_are_kept() {
         ("reverse", about(2, &done), "transaction_unknown"),
         ("transfer", and(usd(1, "1"), json!({"to_wallet_id": 77})), "wallet_unknown"),
         ("withdraw", and(usd(1, "1"), json!({"service_id": 77})), "service_unknown"),
-        ("batch", json!({"operations": [item(usd(1, "1"), "invoice"), item(usd(77, "1"), "invoice")]}), "wallet_unknown"),
+        (
+            "batch",
+            json!({"operations": [item(usd(1, "1"), "invoice"), item(usd(77, "1"), "invoice")]}),
+            "wallet_unknown",
+        ),
         ("batch", json!({"operations": []}), "batch_empty"),
         ("stand", json!({"wallet_id": 1, "standing": "closed"}), "unknown_operation"),
     ] {

@@ -9,6 +9,7 @@ pub mod database;
 pub mod operations;
 pub mod proxy;
 pub mod server;
+pub mod tls;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ pub use amqp::{Amqp, Line, Message, Names};
 pub use app::TestApp;
 pub use audit::{assert_books_balance, breaches};
 pub use database::TestDatabase;
-pub use operations::operation;
+pub use operations::{Script, operation};
 pub use proxy::{LossyProxy, Proxy};
 pub use server::Server;
 

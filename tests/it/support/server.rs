@@ -22,12 +22,18 @@ pub struct Server {
 impl Server {
     /// Starts it with these settings; does not wait until it is ready.
     pub fn start(environment: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        Self::start_on("127.0.0.1", environment)
+    }
+
+    /// The same on another address of this machine, where loopback reaches it, too.
+    pub fn start_on(host: &str, environment: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         // Free now; that it is taken before the server takes it is unlikely enough.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("a port is free").to_string();
+        let free = TcpListener::bind((host, 0)).and_then(|listener| listener.local_addr());
+        let port = free.expect("a port is free").port();
+        let address = format!("127.0.0.1:{port}");
         let mut environment: Vec<(String, String)> =
             environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        environment.push(("PURSER_HTTP__LISTEN".to_owned(), address.clone()));
+        environment.push(("PURSER_HTTP__LISTEN".to_owned(), format!("{host}:{port}")));
         let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.log", unique("server")));
         let mut server = Self { address, log, environment, child: None };
         server.restart();
