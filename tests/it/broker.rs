@@ -1,5 +1,6 @@
 //! The broker: bad input, redeliveries, dead letters, system 000's clients, and an orderly stop.
 
+mod asyncapi;
 mod connections;
 mod direct_replies;
 mod either_way;
