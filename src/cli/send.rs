@@ -34,34 +34,39 @@ const MANY: u64 = 100;
     after_help = "\
 Examples:
   purser send invoice 1 10 USD
-  purser send withdraw 1 2.50 USD --key order-17
-  purser send withdraw 1 5.00 USD --pending --expires-in 600    hold; its reply has the transaction's id
-  purser send confirm 1 TRANSACTION_ID 3 --keep-rest            capture 3 of it, keep holding the rest
-  purser send cancel 1 TRANSACTION_ID                           release the rest
-  purser send transfer 1 2 5.00 USD
-  purser send reverse 2 TRANSACTION_ID                          give the transfer back
   purser send balance 1
+  purser send transfer 1 2 5.00 USD --key order-17
+  purser send reverse 2 TRANSACTION_ID
+
+  hold, capture 3 of it, release the rest; the first reply has the id:
+  purser send withdraw 1 5.00 USD --pending --expires-in 600
+  purser send confirm 1 TRANSACTION_ID 3 --keep-rest
+  purser send cancel 1 TRANSACTION_ID
+
+  many at once, and what a client of system 000 does, with its answers checked:
   purser send --file operations.jsonl
   echo '{\"operation\":\"balance\",\"wallet_id\":1}' | purser send --file -
-  purser send --scenario 1      what a client of system 000 does; checks the answers
+  purser send --scenario 1
 
-`purser send OPERATION --help` has more. Every reply is printed as one line of JSON, in the order of the operations.
-The exit code is 1 when an operation was refused or has no reply.
+`purser send OPERATION --help` has more. Every reply is printed as one line of
+JSON, in the order of the operations. The exit code is 1 when an operation was
+refused or has no reply.
 
-An operation without a reply may or may not have been applied. Send it again with the same
---key (or \"idempotency_key\" in its line): then it is applied once at most."
+An operation without a reply may or may not have been applied. Send it again
+with the same --key (or \"idempotency_key\" in its line): then it is applied once
+at most."
 )]
 pub struct Arguments {
     #[command(subcommand)]
     operation: Option<Operation>,
     /// Send one operation from each line of this file: JSON objects with "operation" and its fields; - reads stdin
-    #[arg(long, value_name = "FILE", required_unless_present = "scenario", conflicts_with = "scenario")]
+    #[arg(long, value_name = "FILE", required_unless_present = "scenario", conflicts_with_all = ["scenario", "key"])]
     file: Option<PathBuf>,
     /// Replay a client of system 000 on its own exchange
-    #[arg(long, value_name = "NUMBER", conflicts_with = "exchange")]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["exchange", "key"])]
     scenario: Option<Scenario>,
     /// The idempotency key; without it the operation gets a new one
-    #[arg(long, value_name = "KEY", global = true, conflicts_with_all = ["file", "scenario"])]
+    #[arg(long, value_name = "KEY", global = true)]
     key: Option<String>,
     /// Publish to this exchange instead of broker.operations_exchange
     #[arg(long, value_name = "NAME", global = true)]

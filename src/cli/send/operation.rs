@@ -15,7 +15,7 @@ pub enum Operation {
     #[command(after_help = "\
 Examples:
   purser send invoice 1 10 USD
-  purser send invoice 1 10 USD --pending        announced: counts when it is confirmed")]
+  purser send invoice 1 10 USD --pending    counts when it is confirmed")]
     Invoice {
         #[command(flatten)]
         wallet: Wallet,
@@ -28,8 +28,12 @@ Examples:
     #[command(after_help = "\
 Examples:
   purser send withdraw 1 2.50 USD
-  purser send withdraw 1 5.00 USD --pending --expires-in 600    a hold; capture it with confirm, release it with cancel
-  purser send withdraw 1 5.00 USD --wait-for-funds              paid as soon as there is enough, first in, first out")]
+
+  a hold; capture it with confirm, release it with cancel:
+  purser send withdraw 1 5.00 USD --pending --expires-in 600
+
+  paid as soon as there is enough, first in, first out:
+  purser send withdraw 1 5.00 USD --wait-for-funds")]
     Withdraw {
         #[command(flatten)]
         wallet: Wallet,
@@ -44,7 +48,7 @@ Examples:
     /// Move money from one wallet to another
     #[command(after_help = "\
 Examples:
-  purser send transfer 1 2 5.00 USD             from wallet 1 to wallet 2
+  purser send transfer 1 2 5.00 USD    from wallet 1 to wallet 2
   purser send transfer 1 2 5.00 USD --pending")]
     Transfer {
         #[command(flatten)]
@@ -60,9 +64,9 @@ Examples:
     /// Finish a pending transaction, in full or in part
     #[command(after_help = "\
 Examples:
-  purser send confirm 1 TRANSACTION_ID                   all that is left of it
-  purser send confirm 1 TRANSACTION_ID 2 --keep-rest     2 of it; the rest stays pending
-  purser send confirm 1 TRANSACTION_ID 2                 2 of it; the rest goes back")]
+  purser send confirm 1 ID                  all that is left of it
+  purser send confirm 1 ID 2 --keep-rest    2 of it; the rest stays pending
+  purser send confirm 1 ID 2                2 of it; the rest goes back")]
     Confirm {
         #[command(flatten)]
         about: About,
@@ -88,8 +92,8 @@ Examples:
     /// Undo a finished transaction, in full or in part
     #[command(after_help = "\
 Examples:
-  purser send reverse 1 TRANSACTION_ID          all that is left of it
-  purser send reverse 2 TRANSACTION_ID 1.50     a transfer is given back by the wallet that received it")]
+  purser send reverse 1 ID         all that is left of it
+  purser send reverse 2 ID 1.50    a transfer is given back by who received it")]
     Reverse {
         #[command(flatten)]
         about: About,
@@ -104,10 +108,11 @@ Examples:
     /// Send many operations in one message
     #[command(after_help = "\
 Examples:
-  purser send batch operations.jsonl            each for itself
-  purser send batch operations.jsonl --atomic   all of them or none
+  purser send batch operations.jsonl             each for itself
+  purser send batch operations.jsonl --atomic    all of them or none
 
-The lines are those of `purser send --file`, which sends each as a message of its own.")]
+The lines are those of `purser send --file`, which sends each as a message of
+its own.")]
     Batch {
         /// JSON objects, one a line, with \"operation\" and its fields; - reads stdin
         file: PathBuf,

@@ -66,7 +66,8 @@ impl Document {
     fn complaints(&self, part: &str, value: &Value) -> Vec<String> {
         let schema = json!({"allOf": [{"$ref": format!("#/components/{part}")}], "components": self.0["components"]});
         let validator: Validator = jsonschema::options()
-            .with_draft(Draft::Draft7)
+            // AsyncAPI builds on draft 7. Nothing here means anything else in this one, which also checks that ids are UUIDs.
+            .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
             .build(&schema)
             .expect("the document's schemas are well formed");

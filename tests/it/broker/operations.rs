@@ -311,9 +311,9 @@ async fn an_atomic_batch_does_all_of_it_or_nothing_and_says_whose_fault_it_was()
     desk.holds(2, "70 0 0").await;
     assert_eq!(desk.app.database.fetch("SELECT count(*) FROM transactions WHERE rejection IS NOT NULL").await, "1");
     let look = json!({"atomic": true, "operations": [back(2, "1"), {"operation": "balance", "wallet_id": 1}]});
-    desk.check("batch", look, "422 item_not_allowed").await;
+    desk.check("batch", look, "422 item_not_allowed item 1").await;
     let own_key = json!({"atomic": true, "operations": [and(back(2, "1"), json!({"idempotency_key": "own"}))]});
-    desk.check("batch", own_key, "422 idempotency_key_invalid").await;
+    desk.check("batch", own_key, "422 idempotency_key_invalid item 0").await;
     desk.holds(2, "70 0 0").await;
 }
 
@@ -326,10 +326,16 @@ async fn what_is_redelivered_is_replayed_and_a_batch_without_a_key_is_parked() {
     let hold = desk.ask_with_key("withdraw", &pending(usd(1, "20")), "hold").await;
     let id = hold["body"]["id"].as_str().expect("it has an id").to_owned();
     let capture = and(about(1, &id), json!({"amount": "5", "final": false}));
-    assert_eq!(said(&desk.ask_with_key("confirm", &capture, "capture").await), "200 Success original Created");
+    let captured = desk.ask_with_key("confirm", &capture, "capture").await;
+    assert_eq!(said(&captured), "200 Success original Created");
     let extend = and(about(1, &id), json!({"expires_in": 600}));
     assert_eq!(said(&desk.ask_with_key("extend", &extend, "extend").await), "200 Success original Created");
     assert_eq!(said(&desk.ask_with_key("cancel", &about(1, &id), "cancel").await), "200 Success original Success");
+    // The first answer again, whatever became of the hold since.
+    let mut again = desk.ask_with_key("confirm", &capture, "capture").await;
+    assert_eq!(again["body"].as_object_mut().and_then(|body| body.remove("replayed")), Some(true.into()));
+    assert_eq!(again, captured);
+    assert_eq!(said(&desk.ask_with_key("withdraw", &pending(usd(1, "20")), "hold").await), "200 Created replayed");
     let debit = desk.ask_with_key("withdraw", &usd(1, "10"), "debit").await;
     let reverse = and(about(1, debit["body"]["id"].as_str().expect("it has an id")), json!({"amount": "4"}));
     assert_eq!(said(&desk.ask_with_key("reverse", &reverse, "reverse").await), "200 Success original Success");
