@@ -380,7 +380,9 @@ impl Request {
                 }
             }
             Self::Reverse { amount: Some(amount), .. } => write!(text, " amount={amount}")?,
+            Self::Cancel { cause: Cause::Expired { due }, .. } => write!(text, " due={due}")?,
             Self::Extend { expires_in, .. } => write!(text, " expires_in={}", expires_in.seconds())?,
+            Self::Stand { standing, .. } => write!(text, " standing={}", standing.as_str())?,
             Self::Batch(batch) => {
                 for item in batch.items() {
                     write!(text, "; ")?;
@@ -489,6 +491,31 @@ mod tests {
         ] {
             assert_ne!(base.fingerprint(), other.fingerprint(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_fingerprint_sees_what_is_said_about_a_transaction() {
+        let (wallet, original) = (WalletId(1), TransactionId(uuid::Uuid::nil()));
+        let due = Timestamp::EPOCH;
+        let (part, lifetime) = (Amount::parse("1").ok(), |seconds| Lifetime::from_seconds(seconds).unwrap());
+        let requests = [
+            Request::Confirm { wallet, original, amount: None, rest: Rest::Released },
+            Request::Confirm { wallet, original, amount: None, rest: Rest::Kept },
+            Request::Confirm { wallet, original, amount: part, rest: Rest::Released },
+            Request::Confirm { wallet, original, amount: part, rest: Rest::Kept },
+            Request::Cancel { wallet, original, cause: Cause::Requested },
+            Request::Cancel { wallet, original, cause: Cause::Expired { due } },
+            Request::Cancel { wallet, original, cause: Cause::Expired { due: due + lifetime(1) } },
+            Request::Extend { wallet, original, expires_in: lifetime(1) },
+            Request::Extend { wallet, original, expires_in: lifetime(2) },
+            Request::Reverse { wallet, original, amount: None },
+            Request::Reverse { wallet, original, amount: part },
+            Request::Reverse { wallet, original: TransactionId(uuid::Uuid::max()), amount: None },
+            Request::Stand { wallet, standing: Standing::Open },
+            Request::Stand { wallet, standing: Standing::Closed },
+        ];
+        let different: std::collections::HashSet<_> = requests.iter().map(Request::fingerprint).collect();
+        assert_eq!(different.len(), requests.len());
     }
 
     #[test]
