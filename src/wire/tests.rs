@@ -10,6 +10,8 @@ use crate::ledger::{
     Answer, Balance, CurrencyBalance, Money, Refused, Status, Terms, Timestamp, Transaction, WalletId,
 };
 
+mod operations;
+
 const BODY_BYTES_MAX: usize = 65536;
 
 fn message<'a>(dialect: Dialect, operation: &'a str, body: &'a [u8]) -> Message<'a> {
@@ -29,7 +31,11 @@ fn try_decode(message: &Message<'_>) -> Result<Operation, Refusal> {
 
 /// What a message is understood as: the operation in a canonical line, or the status and code of the refusal.
 fn read(message: &Message<'_>) -> String {
-    match try_decode(message) {
+    line_of(try_decode(message))
+}
+
+fn line_of(decoded: Result<Operation, Refusal>) -> String {
+    match decoded {
         Err(refusal) => format!("{} {}", refusal.status, refusal.code),
         Ok(Operation { idempotency_key, request, .. }) => {
             let to_wallet = request.to_wallet().map(|wallet| format!("->{wallet}")).unwrap_or_default();
@@ -359,10 +365,10 @@ fn a_failure_says_whether_to_ask_again_and_nothing_else() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200), word in 0..4_usize) {
+    fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200), word in 0..Kind::ALL.len()) {
         for dialect in [Dialect::Native, Dialect::TransactionalSystem] {
             let operation = Kind::ALL[word].as_str();
-            if let Err(refusal) = try_decode(&message(dialect, operation, &body)) {
+            if let Err(refusal) = decode(&message(dialect, operation, &body), limits(BODY_BYTES_MAX)) {
                 fields(&reply_refusal(dialect, operation, &refusal));
             }
         }
