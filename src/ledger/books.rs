@@ -129,9 +129,8 @@ impl Books {
                 None => drop(updates.insert(change.id, change)),
             }
         }
-        let (balances, opened, standings) = self.state.changes();
         let updates = updates.into_values().collect();
-        Changes { transactions: self.transactions, entries: self.entries, balances, opened, updates, standings }
+        Changes { transactions: self.transactions, entries: self.entries, updates, ..self.state.changes() }
     }
 
     /// When the books were opened: the time of everything in them.

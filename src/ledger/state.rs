@@ -7,8 +7,8 @@ use rust_decimal::Decimal;
 
 use super::rules::{Change, Posting};
 use super::{
-    Amount, Balance, Currencies, Currency, CurrencyBalance, CurrencyCode, Delta, Entry, ServiceId, Standing, Timestamp,
-    Transaction, TransactionId, WalletId,
+    Amount, Balance, Changes, Currencies, Currency, CurrencyBalance, CurrencyCode, Delta, Entry, ServiceId, Standing,
+    Timestamp, Transaction, TransactionId, WalletId,
 };
 
 /// A balance as it is stored: with the number of its last entry.
@@ -293,8 +293,8 @@ impl State {
     }
 
     /// The balances that changed, as they are now; those of them that have no row yet; the standings that changed.
-    pub(super) fn changes(self) -> (Vec<StoredBalance>, Vec<(WalletId, CurrencyCode)>, Vec<(WalletId, Standing)>) {
-        let (mut balances, mut opened, mut standings) = (Vec::new(), Vec::new(), Vec::new());
+    pub(super) fn changes(self) -> Changes {
+        let Changes { mut balances, mut opened, mut standings, .. } = Changes::default();
         for (wallet, Wallet { standing, is_changed, holdings }) in self.wallets {
             if is_changed {
                 standings.push((wallet, standing));
@@ -309,7 +309,7 @@ impl State {
                 }
             }
         }
-        (balances, opened, standings)
+        Changes { balances, opened, standings, ..Changes::default() }
     }
 
     fn holding(&self, wallet: WalletId, currency: CurrencyCode) -> Option<&Holding> {
