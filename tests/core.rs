@@ -19,6 +19,8 @@ mod random;
 mod reversals;
 #[path = "core/standings.rs"]
 mod standings;
+#[path = "core/units.rs"]
+mod units;
 #[path = "core/waiting.rs"]
 mod waiting;
 

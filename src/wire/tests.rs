@@ -338,7 +338,7 @@ fn system_000s_replies_are_as_documented() {
         r#"{"operation":"balance","code":200,"body":"{\"actual_balance\":{\"EUR\":0,\"USD\":10.5},\"frozen_balance\":{\"USD\":1.25}}"}"#,
     );
     let refused = |request: &Request, rejection, reason: &str| {
-        let operation = Request::kind(&request).as_str();
+        let operation = request.kind().as_str();
         check(request, Err(rejection), &format!(r#"{{"operation":"{operation}","code":400,"reason":"{reason}"}}"#));
     };
     refused(&withdraw, Rejection::WalletUnknown, "the requested wallet with id = 7, doesn't exist");

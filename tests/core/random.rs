@@ -12,8 +12,9 @@ use rust_decimal::Decimal;
 
 use crate::batch_size;
 use crate::history::{CURRENCIES, History, WALLETS, is_recorded};
-use crate::model::{DIGITS_28, Model, Parts, Place, known, parts, said, units};
+use crate::model::{Model, Place};
 use crate::operations::{Script, currency};
+use crate::units::{DIGITS_28, Parts, known, parts, said, units};
 
 /// Wallet 5 is closed, wallet 6 does not exist.
 const BEFORE: &str = "5 closed";
