@@ -1,5 +1,6 @@
 //! `purser send`: a client.
 
+mod body;
 mod lines;
 mod operation;
 
@@ -18,7 +19,8 @@ use super::conversation::{self, Answer, Ending, Manner, Message, Unanswered};
 use super::failure::Failure;
 use super::{INTERRUPTED, output, scenario};
 use crate::settings::Settings;
-use operation::{Operation, Words};
+use body::Words;
+use operation::Operation;
 
 /// Messages without a reply at a time: enough to keep large batches going, far below the server's prefetch.
 const WINDOW: usize = 1000;

@@ -1,6 +1,7 @@
 //! The broker: bad input, redeliveries, dead letters, system 000's clients, and an orderly stop.
 
 mod asyncapi;
+mod batches;
 mod connections;
 mod direct_replies;
 mod either_way;

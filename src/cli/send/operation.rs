@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::value::RawValue;
-
+use super::body::{Body, Words};
 use super::lines;
 use crate::cli::conversation::Message;
 use crate::cli::failure::Failure;
@@ -127,7 +126,7 @@ its own.")]
 pub struct Wallet {
     /// The wallet; of a transfer the one that pays
     #[arg(allow_negative_numbers = true)]
-    wallet: i64,
+    pub(super) wallet: i64,
 }
 
 /// How much of what.
@@ -135,9 +134,9 @@ pub struct Wallet {
 pub struct Money {
     /// In major units; passed on exactly as written
     #[arg(value_name = "AMOUNT", allow_negative_numbers = true)]
-    amount: String,
+    pub(super) amount: String,
     /// The currency's code, such as USD
-    currency: String,
+    pub(super) currency: String,
 }
 
 /// An earlier transaction.
@@ -145,9 +144,9 @@ pub struct Money {
 pub struct About {
     /// The wallet of that transaction; of the reversal of a transfer the one that received
     #[arg(allow_negative_numbers = true)]
-    wallet: i64,
+    pub(super) wallet: i64,
     /// Its id, as the reply to it said
-    transaction_id: String,
+    pub(super) transaction_id: String,
 }
 
 /// How much of an earlier transaction.
@@ -155,7 +154,7 @@ pub struct About {
 pub struct Part {
     /// How much of it; all that is left when it is not said
     #[arg(allow_negative_numbers = true)]
-    amount: Option<String>,
+    pub(super) amount: Option<String>,
 }
 
 /// On what terms money moves.
@@ -163,31 +162,22 @@ pub struct Part {
 pub struct Terms {
     /// Set the money aside until it is confirmed, cancelled or expired
     #[arg(long)]
-    pending: bool,
+    pub(super) pending: bool,
     /// How long it may stay pending or wait. Seconds
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    expires_in: Option<i64>,
+    pub(super) expires_in: Option<i64>,
     /// Attach a label; can be given several times
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    labels: Vec<(String, String)>,
+    pub(super) labels: Vec<(String, String)>,
     /// Attach a text for people
     #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
+    pub(super) description: Option<String>,
     /// The number of the service that it pays for
     #[arg(long, value_name = "N")]
-    service: Option<i64>,
+    pub(super) service: Option<i64>,
     /// Your order's id
     #[arg(long, value_name = "ID")]
-    order: Option<String>,
-}
-
-/// Whose names the fields have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Words {
-    /// Purser's own.
-    Native,
-    /// System 000's.
-    TransactionalSystem,
+    pub(super) order: Option<String>,
 }
 
 impl Operation {
@@ -241,85 +231,6 @@ impl Operation {
         };
         Ok(Message::new(word, body.finish()))
     }
-}
-
-/// A JSON object that is being written.
-#[derive(Debug, Default)]
-struct Body(Vec<String>);
-
-impl Body {
-    /// Adds a value that is JSON already.
-    fn json(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
-        self.0.push(format!("\"{name}\":{value}"));
-        self
-    }
-
-    fn text(&mut self, name: &str, value: &str) -> &mut Self {
-        self.json(name, quoted(value))
-    }
-
-    fn flag(&mut self, name: &str, is_set: bool) -> &mut Self {
-        if is_set { self.json(name, "true") } else { self }
-    }
-
-    fn wallet(&mut self, wallet: i64) -> &mut Self {
-        self.json("wallet_id", wallet)
-    }
-
-    fn about(&mut self, about: &About) -> &mut Self {
-        self.wallet(about.wallet).text("transaction_id", &about.transaction_id)
-    }
-
-    fn part(&mut self, part: &Part) -> &mut Self {
-        match &part.amount {
-            Some(amount) => self.json("amount", number(amount)),
-            None => self,
-        }
-    }
-
-    fn money(&mut self, money: &Money, words: Words) -> &mut Self {
-        let currency = match words {
-            Words::Native => "currency",
-            Words::TransactionalSystem => "ticker",
-        };
-        self.text(currency, &money.currency).json("amount", number(&money.amount))
-    }
-
-    fn terms(&mut self, terms: &Terms) -> &mut Self {
-        self.flag("pending", terms.pending);
-        if let Some(seconds) = terms.expires_in {
-            self.json("expires_in", seconds);
-        }
-        if !terms.labels.is_empty() {
-            let labels: Vec<_> =
-                terms.labels.iter().map(|(name, value)| format!("{}:{}", quoted(name), quoted(value))).collect();
-            self.json("labels", format_args!("{{{}}}", labels.join(",")));
-        }
-        for (name, text) in [("description", &terms.description), ("order_id", &terms.order)] {
-            if let Some(text) = text {
-                self.text(name, text);
-            }
-        }
-        if let Some(service) = terms.service {
-            self.json("service_id", service);
-        }
-        self
-    }
-
-    fn finish(&self) -> String {
-        format!("{{{}}}", self.0.join(","))
-    }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).expect("every string is a JSON string")
-}
-
-/// A number as JSON has it, digit by digit as it was written; what is no number goes as a string, for the server to refuse.
-fn number(amount: &str) -> String {
-    let is_number = amount.starts_with(|first: char| first.is_ascii_digit() || first == '-')
-        && serde_json::from_str::<&RawValue>(amount).is_ok();
-    if is_number { amount.to_owned() } else { quoted(amount) }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::operations::{Desk, outcomes, said};
+use super::batches::outcomes;
+use super::operations::{Desk, said};
 
 /// What is asked, in the words of AMQP: a name for the transaction it becomes, the operation, its fields. `A` and `B` stand for the wallets, `@name`
 /// for the id of an earlier transaction.
