@@ -42,10 +42,6 @@ impl Reason {
 
 /// What came of a delivery.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all of them are the large one; boxing it would cost an allocation a message"
-)]
 pub(super) enum Fate {
     /// It was no operation.
     Refused(Refusal),

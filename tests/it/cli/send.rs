@@ -37,6 +37,7 @@ async fn every_operation_is_a_command() {
     let waiting = id(&run("withdraw 1 1000 USD --wait-for-funds").expect(0, &["waiting"]));
     run(&format!("cancel 1 {waiting}")).expect(0, &["Success"]);
     assert_eq!((available(&served, "1"), available(&served, "2")), ("60 0".to_owned(), "25 0".to_owned()));
+    run_with_input(&mut served.command(&["verify"]), "").expect(0, &["the books are right"]);
     run("deposit 1 1 USD").expect(2, &["deposit"]);
     run("withdraw --help").expect(0, &["--pending", "--wait-for-funds", "a hold; capture it with confirm"]);
     run("--help").expect(0, &["confirm", "reverse", "--scenario", "hold, capture 3 of it, release the rest"]);
