@@ -24,7 +24,8 @@ pub(super) const QUESTIONS: [Question; 4] = [
                   WHERE confirmed IS NOT NULL
                       OR waiting_number IS NOT NULL
                       OR status = 'Created'
-                      OR expires_at IS NOT NULL
+                      -- What left its original waiting says until when.
+                      OR expires_at IS NOT NULL AND original_status IS DISTINCT FROM 'Created'
                       OR finished_at IS NOT NULL
                       OR rejection IN ('cancelled', 'expired')
               ) AS waits
