@@ -13,10 +13,14 @@ mod model;
 #[allow(dead_code, reason = "shared with the integration tests, which use all of it")]
 #[path = "it/support/operations.rs"]
 mod operations;
+#[path = "core/random.rs"]
+mod random;
 #[path = "core/reversals.rs"]
 mod reversals;
 #[path = "core/standings.rs"]
 mod standings;
+#[path = "core/units.rs"]
+mod units;
 #[path = "core/waiting.rs"]
 mod waiting;
 
@@ -64,26 +68,30 @@ fn check_all(before: &str, said: &[(&str, &str)]) {
     }
 }
 
-/// Splits operations so that each batch is as large as allowed and none is about a transaction of the same batch: nobody knows an id before its
-/// batch is committed.
+/// Splits operations so that each batch is as large as allowed.
 fn batches(operations: &[Operation], batch_max: usize) -> Vec<&[Operation]> {
     let mut batches = Vec::new();
     let mut rest = operations;
     while !rest.is_empty() {
-        let mut ids = HashSet::new();
-        let is_next = |operation: &&Operation| {
-            let is_known = operation.request.parts().filter_map(|part| part.original()).all(|id| !ids.contains(&id));
-            ids.insert(operation.id);
-            if let Request::Batch(batch) = &operation.request {
-                ids.extend(batch.items().iter().map(|item| item.id));
-            }
-            is_known
-        };
-        let (batch, after) = rest.split_at(rest.iter().take(batch_max).take_while(is_next).count());
+        let (batch, after) = rest.split_at(batch_size(rest, batch_max));
         batches.push(batch);
         rest = after;
     }
     batches
+}
+
+/// How many of these can be one batch. None is about a transaction of the same batch: nobody knows an id before its batch is committed.
+fn batch_size(operations: &[Operation], batch_max: usize) -> usize {
+    let mut ids = HashSet::new();
+    let is_next = |operation: &&Operation| {
+        let is_known = operation.request.parts().filter_map(|part| part.original()).all(|id| !ids.contains(&id));
+        ids.insert(operation.id);
+        if let Request::Batch(batch) = &operation.request {
+            ids.extend(batch.items().iter().map(|item| item.id));
+        }
+        is_known
+    };
+    operations.iter().take(batch_max).take_while(is_next).count()
 }
 
 fn code(refused: &Refused) -> String {

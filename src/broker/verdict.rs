@@ -42,10 +42,6 @@ impl Reason {
 
 /// What came of a delivery.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all of them are the large one; boxing it would cost an allocation a message"
-)]
 pub(super) enum Fate {
     /// It was no operation.
     Refused(Refusal),
@@ -191,7 +187,8 @@ mod tests {
         check(&answered(Ok(Err(Rejection::InsufficientFunds))), "ack, 422", "ack");
         check(&answered(Ok(Err(Rejection::WalletUnknown))), "refuse, 404", "dead_letter wallet_unknown");
         check(&answered(Ok(Err(Rejection::IdempotencyKeyReused))), "refuse, 422", "dead_letter idempotency_key_reused");
-        let refusal = Refusal { code: "malformed_json", status: 400, reason: "the body must be UTF-8".to_owned() };
+        let refusal =
+            Refusal { code: "malformed_json", status: 400, reason: "the body must be UTF-8".to_owned(), item: None };
         check(&Fate::Refused(refusal), "refuse, 400", "dead_letter malformed_json");
         check(&Fate::Ambiguous, "park ambiguous_redelivery", "park ambiguous_redelivery");
         check(&answered(Err(SubmitError::ShuttingDown)), "leave", "leave");

@@ -42,7 +42,7 @@ First steps:
   purser migrate                   create the tables
   purser seed                      currencies USD, RUB, EUR, USDT and wallets 1-9
   purser serve                     take operations over RabbitMQ and HTTP
-  purser send invoice --wallet 1 --currency USD --amount 10    (in another terminal)
+  purser send invoice 1 10 USD     (in another terminal)
 
 Settings come from the built-in defaults, then --config FILE, then the environment
 (DATABASE_URL, AMQP_URL, PURSER_<SECTION>__<KEY>), then flags.

@@ -1,6 +1,8 @@
 //! `purser send`: a client.
 
+mod body;
 mod lines;
+mod operation;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -11,13 +13,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 use futures::Stream;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::value::RawValue;
 
 use super::client::Client;
 use super::conversation::{self, Answer, Ending, Manner, Message, Unanswered};
 use super::failure::Failure;
 use super::{INTERRUPTED, output, scenario};
 use crate::settings::Settings;
+use body::Words;
+use operation::Operation;
 
 /// Messages without a reply at a time: enough to keep large batches going, far below the server's prefetch.
 const WINDOW: usize = 1000;
@@ -26,51 +29,58 @@ const MANY: u64 = 100;
 
 /// What to send.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    subcommand_negates_reqs = true,
+    subcommand_help_heading = "Operations",
+    subcommand_value_name = "OPERATION",
+    after_help = "\
 Examples:
-  purser send invoice --wallet 1 --currency USD --amount 10
-  purser send withdraw --wallet 1 --currency USD --amount 2.50 --key order-17
-  purser send transfer --wallet 1 --to-wallet 2 --currency USD --amount 1
-  purser send balance --wallet 1
+  purser send invoice 1 10 USD
+  purser send balance 1
+  purser send transfer 1 2 5.00 USD --key order-17
+  purser send reverse 2 TRANSACTION_ID
+
+  hold, capture 3 of it, release the rest; the first reply has the id:
+  purser send withdraw 1 5.00 USD --pending --expires-in 600
+  purser send confirm 1 TRANSACTION_ID 3 --keep-rest
+  purser send cancel 1 TRANSACTION_ID
+
+  many at once, and what a client of system 000 does, with its answers checked:
   purser send --file operations.jsonl
   echo '{\"operation\":\"balance\",\"wallet_id\":1}' | purser send --file -
-  purser send --scenario 1      what a client of system 000 does; checks the answers
+  purser send --scenario 1
 
-Every reply is printed as one line of JSON, in the order of the operations.
-The exit code is 1 when an operation was refused or has no reply.
+`purser send OPERATION --help` has more. Every reply is printed as one line of
+JSON, in the order of the operations. The exit code is 1 when an operation was
+refused or has no reply.
 
-An operation without a reply may or may not have been applied. Send it again with the same
---key (or \"idempotency_key\" in its line): then it is applied once at most.")]
+An operation without a reply may or may not have been applied. Send it again
+with the same --key (or \"idempotency_key\" in its line): then it is applied once
+at most."
+)]
 pub struct Arguments {
-    /// The operation: invoice, withdraw, transfer or balance
-    #[arg(required_unless_present_any = ["file", "scenario"])]
-    operation: Option<String>,
-    /// The wallet; of a transfer the one that pays
-    #[arg(long, value_name = "N", conflicts_with_all = ["file", "scenario"], allow_negative_numbers = true)]
-    wallet: Option<i64>,
-    /// The wallet that a transfer pays to
-    #[arg(long, value_name = "N", conflicts_with_all = ["file", "scenario"], allow_negative_numbers = true)]
-    to_wallet: Option<i64>,
-    /// The currency's code, such as USD
-    #[arg(long, value_name = "CODE", conflicts_with_all = ["file", "scenario"])]
-    currency: Option<String>,
-    /// The amount in major units; passed on exactly as written
-    #[arg(long, value_name = "DECIMAL", conflicts_with_all = ["file", "scenario"], allow_hyphen_values = true)]
-    amount: Option<String>,
-    /// The idempotency key; without it the operation gets a new one
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["file", "scenario"])]
-    key: Option<String>,
+    #[command(subcommand)]
+    operation: Option<Operation>,
     /// Send one operation from each line of this file: JSON objects with "operation" and its fields; - reads stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["operation", "scenario"])]
+    #[arg(long, value_name = "FILE", required_unless_present = "scenario", conflicts_with_all = ["scenario", "key"])]
     file: Option<PathBuf>,
     /// Replay a client of system 000 on its own exchange
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["operation", "exchange"])]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["exchange", "key"])]
     scenario: Option<Scenario>,
+    /// The idempotency key; without it the operation gets a new one
+    #[arg(long, value_name = "KEY", global = true)]
+    key: Option<String>,
     /// Publish to this exchange instead of broker.operations_exchange
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     exchange: Option<String>,
     /// The longest to wait for the next reply. Seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        global = true,
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     timeout: u64,
 }
 
@@ -89,6 +99,11 @@ pub enum Scenario {
 pub async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let older_exchange = &settings.dialects.transactional_system.exchange;
     let timeout = Duration::from_secs(arguments.timeout);
+    if arguments.operation.is_some() && (arguments.file.is_some() || arguments.scenario.is_some()) {
+        return Err(
+            Failure::new("--file and --scenario have their own operations", "leave out the one that is named").into()
+        );
+    }
     if let Some(scenario) = arguments.scenario {
         let mut client = Client::connect(&settings.broker).await?;
         let manner = Manner { exchange: older_exchange, timeout, window: WINDOW };
@@ -98,13 +113,17 @@ pub async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<Ex
     }
     let exchange = arguments.exchange.as_ref().unwrap_or(&settings.broker.operations_exchange);
     let manner = Manner { exchange, timeout, window: WINDOW };
-    let messages: Pin<Box<dyn Stream<Item = anyhow::Result<Message>>>> = match &arguments.file {
-        Some(file) => Box::pin(lines::messages(lines::open(file).await?, file.display().to_string())),
-        None => {
+    let messages: Pin<Box<dyn Stream<Item = anyhow::Result<Message>>>> = match (&arguments.operation, &arguments.file) {
+        (Some(operation), _) => {
             let words = if exchange == older_exchange { Words::TransactionalSystem } else { Words::Native };
-            let message = message(&arguments, words)?;
+            let mut message = operation.message(words).await?;
+            if let Some(key) = &arguments.key {
+                message.key.clone_from(key);
+            }
             Box::pin(futures::stream::once(async { Ok(message) }))
         }
+        (None, Some(file)) => Box::pin(lines::messages(lines::open(file).await?, file.display().to_string())),
+        (None, None) => unreachable!("clap demands an operation, a file or a scenario"),
     };
     let mut client = Client::connect(&settings.broker).await?;
     let mut printer = Printer::new(timeout)?;
@@ -112,44 +131,6 @@ pub async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<Ex
     client.close().await;
     printer.finish();
     printer.verdict(ending?)
-}
-
-/// Whose names the fields have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Words {
-    Native,
-    TransactionalSystem,
-}
-
-/// The one operation that the arguments ask for. What does not fit together is for the server to say.
-fn message(arguments: &Arguments, words: Words) -> anyhow::Result<Message> {
-    let mut fields: Vec<(&str, String)> = Vec::new();
-    let currency_name = match words {
-        Words::Native => "currency",
-        Words::TransactionalSystem => "ticker",
-    };
-    fields.extend(arguments.wallet.map(|wallet| ("wallet_id", wallet.to_string())));
-    fields.extend(arguments.to_wallet.map(|wallet| ("to_wallet_id", wallet.to_string())));
-    if let Some(currency) = &arguments.currency {
-        fields.push((currency_name, serde_json::to_string(currency)?));
-    }
-    if let Some(amount) = &arguments.amount {
-        fields.push(("amount", literal(amount)?));
-    }
-    let body: Vec<String> = fields.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-    let operation = arguments.operation.clone().unwrap_or_default();
-    let mut message = Message::new(operation, format!("{{{}}}", body.join(",")));
-    if let Some(key) = &arguments.key {
-        message.key.clone_from(key);
-    }
-    Ok(message)
-}
-
-/// A number as JSON has it, digit by digit as it was written; what is no number goes as a string, for the server to refuse.
-fn literal(amount: &str) -> anyhow::Result<String> {
-    let is_number = amount.starts_with(|first: char| first.is_ascii_digit() || first == '-')
-        && serde_json::from_str::<&RawValue>(amount).is_ok();
-    if is_number { Ok(amount.to_owned()) } else { Ok(serde_json::to_string(amount)?) }
 }
 
 /// Prints answers and counts them.
@@ -250,39 +231,25 @@ mod tests {
         send: Arguments,
     }
 
-    fn check(arguments: &str, words: Words, body: &str) {
-        let command = Command::try_parse_from(format!("send {arguments}").split_whitespace()).unwrap();
-        let message = message(&command.send, words).unwrap();
-        assert_eq!(String::from_utf8(message.body).unwrap(), body);
-    }
-
     #[test]
-    fn arguments_become_a_body_with_the_amount_as_it_was_written() {
-        let native = Words::Native;
-        check("balance --wallet 1", native, r#"{"wallet_id":1}"#);
-        check(
-            "invoice --wallet 1 --currency USD --amount 1.50",
-            native,
-            r#"{"wallet_id":1,"currency":"USD","amount":1.50}"#,
-        );
-        check(
-            "transfer --wallet 1 --to-wallet 2 --currency USD --amount 12345678901234567890.12345678",
-            native,
-            r#"{"wallet_id":1,"to_wallet_id":2,"currency":"USD","amount":12345678901234567890.12345678}"#,
-        );
-        check(
-            "withdraw --wallet 1 --currency USD --amount -1e400",
-            Words::TransactionalSystem,
-            r#"{"wallet_id":1,"ticker":"USD","amount":-1e400}"#,
-        );
-        check("invoice --amount 007", native, r#"{"amount":"007"}"#);
-        check("invoice --amount NaN", native, r#"{"amount":"NaN"}"#);
-        check("invoice --amount {}", native, r#"{"amount":"{}"}"#);
+    fn a_key_a_timeout_and_an_exchange_stand_before_or_after_the_operation() {
+        for arguments in ["--key k --timeout 5 --exchange x balance 1", "balance 1 --key k --timeout 5 --exchange x"] {
+            let command = Command::try_parse_from(format!("send {arguments}").split_whitespace()).unwrap();
+            let Arguments { key, timeout, exchange, .. } = command.send;
+            assert_eq!((key.as_deref(), timeout, exchange.as_deref()), (Some("k"), 5, Some("x")), "{arguments}");
+        }
     }
 
     #[test]
     fn what_does_not_go_together_is_wrong_usage() {
-        for arguments in ["", "invoice --file x", "--scenario 3", "--scenario 1 --exchange x", "--file x --wallet 1"] {
+        for arguments in [
+            "",
+            "balance 1 --file x",
+            "--scenario 3",
+            "--scenario 1 --exchange x",
+            "--file x --scenario 1",
+            "--file x --key k",
+        ] {
             let parsed = Command::try_parse_from(format!("send {arguments}").split_whitespace());
             assert!(parsed.is_err(), "{arguments}");
         }

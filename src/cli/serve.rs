@@ -116,8 +116,8 @@ fn what_to_try(settings: &Settings, surroundings: &Surroundings, http: SocketAdd
     }
     lines.extend(addresses.map(|file| format!(". {file}")));
     if settings.broker.enabled {
-        lines.push(format!("{program} send invoice --wallet 1 --currency USD --amount 2.50"));
-        lines.push(format!("{program} send balance --wallet 1"));
+        lines.push(format!("{program} send invoice 1 2.50 USD"));
+        lines.push(format!("{program} send balance 1"));
         lines.push(format!("{program} bench --operations 2000 --wallets 9"));
     }
     lines.push(format!("{program} verify"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::outcome::Replay;
 use super::rules::{self, Change, Decision, Effect, Plan};
-use super::state::{Changed, State, StoredBalance};
+use super::state::{State, StoredBalance};
 use super::transaction::More;
 use super::{
     Answer, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Operation, Original, Outcome, Refused,
@@ -129,9 +129,8 @@ impl Books {
                 None => drop(updates.insert(change.id, change)),
             }
         }
-        let Changed { balances, opened, standings } = self.state.changed();
         let updates = updates.into_values().collect();
-        Changes { transactions: self.transactions, entries: self.entries, balances, opened, updates, standings }
+        Changes { transactions: self.transactions, entries: self.entries, updates, ..self.state.changes() }
     }
 
     /// When the books were opened: the time of everything in them.

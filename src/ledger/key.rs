@@ -1,8 +1,6 @@
-//! Idempotency: the caller's name for an operation, and what must match when it is used again.
+//! Idempotency keys: the caller's name for an operation.
 
 use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 use super::Rejection;
 
@@ -25,22 +23,6 @@ impl IdempotencyKey {
     /// The key as given.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// What must match when an idempotency key is used again: a digest of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub [u8; Fingerprint::BYTES]);
-
-impl Fingerprint {
-    /// Its length. 128 bits: two requests under one key that differ have the same one never.
-    pub const BYTES: usize = 16;
-
-    /// The digest of a canonical text.
-    pub(super) fn of(text: &str) -> Self {
-        let mut bytes = [0; Self::BYTES];
-        bytes.copy_from_slice(&Sha256::digest(text)[..Self::BYTES]);
-        Self(bytes)
     }
 }
 

@@ -75,9 +75,14 @@ pub fn fits(value: Decimal) -> bool {
 
 /// Adds exactly, or not at all: `None` when the sum would need more than [`DIGITS_MAX`] digits.
 pub fn add(left: Decimal, right: Decimal) -> Option<Decimal> {
+    // Zeros at their ends may have been all that was too long.
+    sum(left, right).or_else(|| sum(left.normalize(), right.normalize()))
+}
+
+fn sum(left: Decimal, right: Decimal) -> Option<Decimal> {
     let sum = left.checked_add(right)?;
-    // The library makes room in a crowded sum by dropping decimals; for money that is an overflow. Those of a zero are none.
-    let is_exact = left.is_zero() || right.is_zero() || sum.scale() >= left.scale().max(right.scale());
+    // The library makes room in a crowded sum by dropping decimals; for money that is an overflow.
+    let is_exact = sum.scale() >= left.scale().max(right.scale());
     let sum = sum.normalize();
     (is_exact && fits(sum)).then_some(sum)
 }
@@ -215,11 +220,13 @@ mod tests {
         assert_eq!(add(large, Decimal::new(1, 2)), None);
         assert_eq!(add(large, large), None);
         assert_eq!(add(Decimal::new(10, 2), Decimal::new(90, 2)), Some(Decimal::ONE));
-        // However a zero is written, it takes no room.
+        // However a number is written, zeros at its end take no room.
         for zero in [Decimal::new(0, 0), Decimal::new(0, 2), Decimal::new(0, 28)] {
             assert_eq!(add(Decimal::new(5, 0), zero), Some(Decimal::new(5, 0)));
             assert_eq!(add(zero, large), Some(large));
             assert_eq!(add(zero, zero), Some(Decimal::ZERO));
         }
+        let (ten, sum) = (Decimal::new(10_000, 3), Decimal::from_str_exact("9000000000000000000000000010").unwrap());
+        assert_eq!((add(large, ten), add(sum, -ten)), (Some(sum), Some(large)));
     }
 }

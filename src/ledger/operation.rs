@@ -1,11 +1,10 @@
 //! Operations: what a caller asks.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    Amount, Details, Fingerprint, IdempotencyKey, Lifetime, Money, Rejection, Standing, Timestamp, TransactionId,
-    WalletId,
+    Amount, Details, IdempotencyKey, Lifetime, Money, Rejection, Standing, Timestamp, TransactionId, WalletId,
 };
 
 /// What a caller asks, with its name if it has one.
@@ -354,87 +353,11 @@ impl Request {
         let itself = items.is_empty().then_some(self);
         itself.into_iter().chain(items.iter().map(|item| &item.request))
     }
-
-    /// What must match when an idempotency key is used again.
-    ///
-    /// Taken from a canonical text, so that it stays the same across versions of Purser; fields that a later version adds are
-    /// appended only when they are set.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut text = String::with_capacity(96);
-        self.write_canonical(&mut text).expect("writing to a string cannot fail");
-        Fingerprint::of(&text)
-    }
-
-    fn write_canonical(&self, text: &mut String) -> fmt::Result {
-        write!(text, "{} wallet={}", self.kind(), self.wallet())?;
-        if let Some(to_wallet) = self.to_wallet() {
-            write!(text, " to_wallet={to_wallet}")?;
-        }
-        if let Some(money) = self.money() {
-            write!(text, " currency={} amount={}", money.currency, money.amount)?;
-        }
-        if let Some(original) = self.original() {
-            write!(text, " original={original}")?;
-        }
-        match self {
-            Self::Confirm { amount, rest, .. } => {
-                if let Some(amount) = amount {
-                    write!(text, " amount={amount}")?;
-                }
-                if *rest == Rest::Kept {
-                    write!(text, " final=false")?;
-                }
-            }
-            Self::Reverse { amount: Some(amount), .. } => write!(text, " amount={amount}")?,
-            Self::Extend { expires_in, .. } => write!(text, " expires_in={}", expires_in.seconds())?,
-            Self::Batch(batch) => {
-                for item in batch.items() {
-                    write!(text, "; ")?;
-                    item.request.write_canonical(text)?;
-                }
-            }
-            _ => {}
-        }
-        self.terms().map_or(Ok(()), |terms| terms.write_canonical(text))
-    }
-}
-
-impl Terms {
-    fn write_canonical(&self, text: &mut String) -> fmt::Result {
-        match self.mode {
-            Mode::Now => {}
-            Mode::Pending { .. } => write!(text, " pending=true")?,
-            Mode::WhenFunded { .. } => write!(text, " wait_for_funds=true")?,
-        }
-        if let Some(lifetime) = self.mode.expires_in() {
-            write!(text, " expires_in={}", lifetime.seconds())?;
-        }
-        let Some(details) = &self.details else { return Ok(()) };
-        // Free texts are quoted: what stands in one cannot look like another field.
-        for (name, value) in details.labels().iter() {
-            write!(text, " label.{name:?}={value:?}")?;
-        }
-        if let Some(description) = details.description() {
-            write!(text, " description={description:?}")?;
-        }
-        if let Some(service) = details.service() {
-            write!(text, " service={service}")?;
-        }
-        if let Some(order) = details.order() {
-            write!(text, " order={order:?}")?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::CurrencyCode;
-
-    fn money(amount: &str, currency: &str) -> Money {
-        Money { amount: Amount::parse(amount).unwrap(), currency: CurrencyCode::new(currency).unwrap() }
-    }
 
     #[test]
     fn every_kind_is_read_back_from_its_word() {
@@ -442,36 +365,5 @@ mod tests {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(Kind::parse("deposit"), None);
-    }
-
-    #[test]
-    fn a_fingerprint_sees_every_field_and_no_spelling() {
-        let wallet = WalletId(1);
-        let base = Request::Withdraw { wallet, money: money("1.50", "USD"), terms: Terms::default() };
-        assert_eq!(
-            base.fingerprint(),
-            Request::Withdraw { wallet, money: money("15e-1", "USD"), terms: Terms::default() }.fingerprint()
-        );
-        for other in [
-            Request::Invoice { wallet, money: money("1.5", "USD"), terms: Terms::default() },
-            Request::Withdraw { wallet: WalletId(2), money: money("1.5", "USD"), terms: Terms::default() },
-            Request::Withdraw { wallet, money: money("1.51", "USD"), terms: Terms::default() },
-            Request::Withdraw { wallet, money: money("1.5", "EUR"), terms: Terms::default() },
-            Request::Transfer { wallet, to_wallet: WalletId(2), money: money("1.5", "USD"), terms: Terms::default() },
-        ] {
-            assert_ne!(base.fingerprint(), other.fingerprint(), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_fingerprint_is_the_same_in_every_version() {
-        let request = Request::Transfer {
-            wallet: WalletId(7),
-            to_wallet: WalletId(8),
-            money: money("12.30", "USD"),
-            terms: Terms::default(),
-        };
-        let text = "transfer wallet=7 to_wallet=8 currency=USD amount=12.3";
-        assert_eq!(request.fingerprint(), Fingerprint::of(text));
     }
 }

@@ -7,8 +7,8 @@ use rust_decimal::Decimal;
 
 use super::rules::{Change, Posting};
 use super::{
-    Amount, Balance, Currencies, Currency, CurrencyBalance, CurrencyCode, Delta, Entry, ServiceId, Standing, Timestamp,
-    Transaction, TransactionId, WalletId,
+    Amount, Balance, Changes, Currencies, Currency, CurrencyBalance, CurrencyCode, Delta, Entry, ServiceId, Standing,
+    Timestamp, Transaction, TransactionId, WalletId,
 };
 
 /// A balance as it is stored: with the number of its last entry.
@@ -95,17 +95,6 @@ enum Progress {
     Changed,
     /// It is the first of its wallet in this currency: its row must be made first.
     Opened,
-}
-
-/// What of the state is to be written.
-#[derive(Debug, Default)]
-pub(super) struct Changed {
-    /// The balances that changed, as they are now.
-    pub balances: Vec<StoredBalance>,
-    /// Those of them that have no row yet.
-    pub opened: Vec<(WalletId, CurrencyCode)>,
-    /// The wallets that may do something else now.
-    pub standings: Vec<(WalletId, Standing)>,
 }
 
 /// What an attempt that may fail half way can be undone from.
@@ -303,9 +292,9 @@ impl State {
         self.known.extend(before.known);
     }
 
-    /// What changed since it was read.
-    pub(super) fn changed(self) -> Changed {
-        let Changed { mut balances, mut opened, mut standings } = Changed::default();
+    /// The balances that changed, as they are now; those of them that have no row yet; the standings that changed.
+    pub(super) fn changes(self) -> Changes {
+        let Changes { mut balances, mut opened, mut standings, .. } = Changes::default();
         for (wallet, Wallet { standing, is_changed, holdings }) in self.wallets {
             if is_changed {
                 standings.push((wallet, standing));
@@ -320,7 +309,7 @@ impl State {
                 }
             }
         }
-        Changed { balances, opened, standings }
+        Changes { balances, opened, standings, ..Changes::default() }
     }
 
     fn holding(&self, wallet: WalletId, currency: CurrencyCode) -> Option<&Holding> {

@@ -54,6 +54,8 @@ pub struct Refusal {
     pub status: u16,
     /// For people, in the words of the message's dialect.
     pub reason: String,
+    /// Which operation of an atomic batch it was, counted from 0.
+    pub item: Option<usize>,
 }
 
 /// What goes out.
@@ -206,7 +208,7 @@ pub const fn status_of(rejection: Rejection) -> u16 {
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
-        Self { code: rejection.code(), status: status_of(rejection), reason: rejection.to_string() }
+        Self { code: rejection.code(), status: status_of(rejection), reason: rejection.to_string(), item: None }
     }
 }
 
@@ -214,11 +216,11 @@ impl From<Rejection> for Refusal {
 fn text<'a>(message: &Message<'a>, body_bytes_max: usize) -> Result<&'a str, Refusal> {
     if message.content_type.is_some_and(|content_type| !is_json(content_type)) {
         let reason = "the content type must be application/json".to_owned();
-        return Err(Refusal { code: "unsupported_content_type", status: 415, reason });
+        return Err(Refusal { code: "unsupported_content_type", status: 415, reason, item: None });
     }
     if message.body.len() > body_bytes_max {
         let reason = format!("the body must have at most {body_bytes_max} bytes");
-        return Err(Refusal { code: "body_too_large", status: 413, reason });
+        return Err(Refusal { code: "body_too_large", status: 413, reason, item: None });
     }
     std::str::from_utf8(message.body).map_err(|_| malformed("the body must be UTF-8".to_owned()))
 }
@@ -229,12 +231,12 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn malformed(reason: String) -> Refusal {
-    Refusal { code: "malformed_json", status: 400, reason }
+    Refusal { code: "malformed_json", status: 400, reason, item: None }
 }
 
 fn unknown_operation(reason: String) -> Refusal {
     // As a path that is not there.
-    Refusal { code: "unknown_operation", status: 404, reason }
+    Refusal { code: "unknown_operation", status: 404, reason, item: None }
 }
 
 fn wrong_type(field: Field, expected: &str, value: Value<'_>) -> Refusal {
@@ -242,7 +244,7 @@ fn wrong_type(field: Field, expected: &str, value: Value<'_>) -> Refusal {
         ("an integer", "number") => format!("{} must be an integer of at most 64 bits", field.name()),
         (expected, got) => format!("{} must be {expected}, not {got}", field.name()),
     };
-    Refusal { code: "wrong_type", status: 400, reason }
+    Refusal { code: "wrong_type", status: 400, reason, item: None }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) fn fields(text: &str) -> Result<Fields<'_>, Refusal> {
     if let Some(field) = fields.duplicate {
         // Which of two amounts was meant is nothing to guess.
         let reason = format!("{} is given more than once", field.name());
-        return Err(Refusal { code: "duplicate_field", status: 400, reason });
+        return Err(Refusal { code: "duplicate_field", status: 400, reason, item: None });
     }
     Ok(fields)
 }
@@ -88,8 +88,7 @@ pub(super) fn batch(fields: &Fields<'_>, key: Option<IdempotencyKey>, operations
     }
     if bool(fields, Field::Atomic)?.unwrap_or(false) {
         let item = |(position, text): (usize, &&RawValue)| {
-            item(text.get())
-                .map_err(|refusal| Refusal { reason: format!("operation {position}: {}", refusal.reason), ..refusal })
+            item(text.get()).map_err(|refusal| Refusal { item: Some(position), ..refusal })
         };
         let items = items.iter().enumerate().map(item).collect::<Result<Vec<_>, _>>()?;
         let request = Request::Batch(Batch::new(items)?);
@@ -106,7 +105,11 @@ fn item(text: &str) -> Result<Item, Refusal> {
         let reason = "in an atomic batch the batch has the idempotency key, not its operations".to_owned();
         return Err(Refusal { reason, ..Rejection::IdempotencyKeyInvalid.into() });
     }
-    Ok(Item { id: new_id(), request: request(item_kind(&fields)?, &fields)? })
+    let kind = item_kind(&fields)?;
+    if kind == Kind::Balance {
+        return Err(Rejection::ItemNotAllowed.into());
+    }
+    Ok(Item { id: new_id(), request: request(kind, &fields)? })
 }
 
 /// One of a batch whose operations stand for themselves: its own key, or one made of the batch's key and its position.
@@ -126,7 +129,10 @@ fn operation(text: &str, key: Option<&IdempotencyKey>, position: usize) -> Resul
 fn item_kind(fields: &Fields<'_>) -> Result<Kind, Refusal> {
     let word = fields.get(Field::Operation).ok_or_else(|| missing(Field::Operation))?;
     let word = word.string().ok_or_else(|| wrong_type(Field::Operation, "a string", word))?;
-    kind(&word)
+    match kind(&word)? {
+        Kind::Batch => Err(Rejection::ItemNotAllowed.into()),
+        kind => Ok(kind),
+    }
 }
 
 fn wallet(fields: &Fields<'_>, field: Field) -> Result<WalletId, Refusal> {
@@ -160,7 +166,8 @@ fn terms(fields: &Fields<'_>) -> Result<Terms, Refusal> {
     let expires_in = lifetime(fields)?;
     let is_pending = bool(fields, Field::Pending)?.unwrap_or(false);
     let waits = bool(fields, Field::WaitForFunds)?.unwrap_or(false);
-    let contradicts = |reason: &str| Refusal { code: "contradiction", status: 400, reason: reason.to_owned() };
+    let contradicts =
+        |reason: &str| Refusal { code: "contradiction", status: 400, reason: reason.to_owned(), item: None };
     let mode = match (is_pending, waits) {
         (true, true) => return Err(contradicts("pending and wait_for_funds exclude each other")),
         (true, false) => Mode::Pending { expires_in },
@@ -213,7 +220,7 @@ fn bool(fields: &Fields<'_>, field: Field) -> Result<Option<bool>, Refusal> {
 }
 
 fn missing(field: Field) -> Refusal {
-    Refusal { code: "missing_field", status: 400, reason: format!("{} is missing", field.name()) }
+    Refusal { code: "missing_field", status: 400, reason: format!("{} is missing", field.name()), item: None }
 }
 
 pub(super) fn reply_to(outcome: &Outcome) -> Reply {
@@ -230,7 +237,7 @@ pub(super) fn reply_to(outcome: &Outcome) -> Reply {
 }
 
 pub(super) fn reply_refusal(operation: &str, refusal: &Refusal) -> Reply {
-    let marks = envelope::Marks::of(refusal.code);
+    let marks = envelope::Marks { item: refusal.item, ..envelope::Marks::of(refusal.code) };
     envelope::refusal(operation, refusal.status, &refusal.reason, Some(marks))
 }
 

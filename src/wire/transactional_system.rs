@@ -117,7 +117,7 @@ impl GoStruct {
             kind => kind.to_owned(),
         };
         let reason = format!("json: cannot unmarshal {got} into Go struct field {}.{name} of type {go_type}", self.0);
-        Refusal { code: "wrong_type", status: 400, reason }
+        Refusal { code: "wrong_type", status: 400, reason, item: None }
     }
 }
 

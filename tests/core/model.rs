@@ -1,303 +1,457 @@
-//! Random histories against a model that is too simple to be wrong: a map of whole minor units.
+//! A model of the rules that is too simple to be wrong: whole minor units in maps, every operation tried on them one by one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use proptest::prelude::*;
 use purser::ledger::outcome::Replay;
-use purser::ledger::{Answer, Balance, Delta, Entry, Kind, Operation, Outcome, Rejection, Request, Status, WalletId};
-use rust_decimal::Decimal;
+use purser::ledger::{
+    Amount, Cause, IdempotencyKey, Kind, Mode, Money, Operation, Rejection, Request, Rest, Standing, Status, Terms,
+    Timestamp, TransactionId, WalletId,
+};
 
-use crate::history::{CURRENCIES, History, WALLETS};
-use crate::operations::operation;
+use crate::history::{CURRENCIES, SERVICE, WAITING_MAX, WALLETS};
+use crate::units::{Parts, Said, fits, known, line, minor, part};
 
-/// Wallet 5 is closed, wallet 6 does not exist.
-const BEFORE: &str = "5 closed";
-const NO_WALLET: i64 = WALLETS + 1;
-const DIGITS_28: i128 = 10_i128.pow(28);
+/// A wallet and a currency.
+pub type Place = (i64, &'static str);
 
-/// Balances in minor units of their currency, and what was answered under each key.
-#[derive(Default)]
-struct Model {
-    balances: BTreeMap<(i64, &'static str), i128>,
-    keys: HashMap<(i64, String), (Request, Result<(), Rejection>)>,
+/// What became of a transaction.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub kind: Kind,
+    pub wallet: i64,
+    pub to_wallet: Option<i64>,
+    /// In which currency, with how many decimals.
+    pub currency: Option<(&'static str, u32)>,
+    pub amount: i128,
+    /// Of a hold.
+    pub confirmed: Option<i128>,
+    pub reversed: i128,
+    pub status: Status,
+    pub rejection: Option<Rejection>,
+    pub due: Option<Timestamp>,
+}
+
+#[derive(Clone, Default)]
+pub struct Model {
+    pub places: BTreeMap<Place, Parts>,
+    pub standings: BTreeMap<i64, Standing>,
+    pub records: HashMap<TransactionId, Record>,
+    /// Who waits, first come first.
+    pub lines: BTreeMap<Place, Vec<TransactionId>>,
+    /// Where the first of a line waited on because what it left would have had too many digits.
+    pub crowded: BTreeSet<Place>,
+    keys: HashMap<(WalletId, IdempotencyKey), (Kind, Vec<Request>, Said)>,
 }
 
 impl Model {
-    fn apply(&mut self, operation: &Operation) -> (Result<(), Rejection>, Replay) {
-        let wallet = operation.request.wallet().0;
-        let Some(money) = operation.request.money() else {
-            return (if wallet == NO_WALLET { Err(Rejection::WalletUnknown) } else { Ok(()) }, Replay::First);
-        };
-        let key = operation.idempotency_key.as_ref().map(|key| (wallet, key.as_str().to_owned()));
-        if let Some((request, result)) = key.as_ref().and_then(|key| self.keys.get(key)) {
-            let is_same = *request == operation.request;
-            let reused = (Err(Rejection::IdempotencyKeyReused), Replay::First);
-            return if is_same { (*result, Replay::Replayed) } else { reused };
-        }
-        let result = self.decide(&operation.request, &money.amount.to_string(), money.currency.as_str());
-        let is_recorded = !matches!(result, Err(rejection) if !rejection.is_recorded());
-        if let Some(key) = key.filter(|_| is_recorded) {
-            self.keys.insert(key, (operation.request.clone(), result));
-        }
-        (result, Replay::First)
+    /// Wallets that are open and empty, but the last, which is closed.
+    pub fn new() -> Self {
+        let standing = |id| if id == WALLETS { Standing::Closed } else { Standing::Open };
+        Self { standings: (1..=WALLETS).map(|id| (id, standing(id))).collect(), ..Self::default() }
     }
 
-    fn decide(&mut self, request: &Request, amount: &str, code: &str) -> Result<(), Rejection> {
-        let wallets = [Some(request.wallet()), request.to_wallet()];
-        if wallets[0] == wallets[1] {
-            return Err(Rejection::SameWallet);
+    /// What an operation must say, and whether it was said before.
+    pub fn apply(&mut self, operation: &Operation) -> (Said, Replay) {
+        let request = &operation.request;
+        let wallet = request.wallet();
+        if let Request::Balance { .. } = request {
+            return (
+                self.standing(wallet).map(|_| self.balances(wallet.0)).map_err(|code| code.code().to_owned()),
+                Replay::First,
+            );
         }
-        if wallets.contains(&Some(WalletId(NO_WALLET))) {
-            return Err(Rejection::WalletUnknown);
+        let name = operation.idempotency_key.clone().map(|key| (wallet, key));
+        let parts: Vec<Request> = request.parts().cloned().collect();
+        if let Some((kind, same, said)) = name.as_ref().and_then(|name| self.keys.get(name)) {
+            let is_same = (*kind, same) == (request.kind(), &parts);
+            let reused = Err(Rejection::IdempotencyKeyReused.code().to_owned());
+            return if is_same { (said.clone(), Replay::Replayed) } else { (reused, Replay::First) };
         }
-        if wallets.contains(&Some(WalletId(5))) {
-            return Err(Rejection::WalletClosed);
+        let (said, is_recorded) = self.first(operation);
+        if let Some(name) = name.filter(|_| is_recorded) {
+            self.keys.insert(name, (request.kind(), parts, said.clone()));
         }
-        let (code, scale) = *CURRENCIES.iter().find(|known| known.0 == code).ok_or(Rejection::CurrencyUnknown)?;
-        let amount = minor(amount, scale).ok_or(Rejection::TooManyDecimals)?;
-        let changes = match *request {
-            Request::Invoice { wallet, .. } => vec![(wallet, amount)],
-            Request::Withdraw { wallet, .. } => vec![(wallet, -amount)],
-            Request::Transfer { wallet, to_wallet, .. } => vec![(wallet, -amount), (to_wallet, amount)],
-            _ => unreachable!("it moves no money"),
+        (said, Replay::First)
+    }
+
+    fn first(&mut self, operation: &Operation) -> (Said, bool) {
+        let (id, request) = (operation.id, &operation.request);
+        let before = self.clone();
+        let Request::Batch(batch) = request else {
+            return match self.carry_out(id, request) {
+                Ok(said) => (Ok(said), request.kind() != Kind::Stand),
+                Err(rejection) => {
+                    *self = before;
+                    let is_recorded = matches!(
+                        rejection,
+                        Rejection::InsufficientFunds | Rejection::WaitingLineFull | Rejection::BalanceTooLarge
+                    );
+                    if is_recorded {
+                        self.record(id, request, Status::Error);
+                    }
+                    (Err(rejection.code().to_owned()), is_recorded)
+                }
+            };
         };
-        let mut after = self.balances.clone();
-        for (wallet, change) in changes {
-            let balance = after.entry((wallet.0, code)).or_default();
-            *balance += change;
-            if *balance < 0 {
-                return Err(Rejection::InsufficientFunds);
-            }
-            if !fits(*balance, scale) {
-                return Err(Rejection::BalanceTooLarge);
+        let mut words = Vec::new();
+        for (position, item) in batch.items().iter().enumerate() {
+            match self.carry_out(item.id, &item.request) {
+                Ok(said) => words.push(said),
+                Err(rejection) => {
+                    *self = before;
+                    let is_recorded = self.standing(request.wallet()).is_ok();
+                    if is_recorded {
+                        self.record(id, request, Status::Error);
+                    }
+                    return (Err(format!("{} at {position}", rejection.code())), is_recorded);
+                }
             }
         }
-        self.balances = after;
+        self.record(id, request, Status::Success);
+        (Ok(words.join("; ")), true)
+    }
+
+    /// On an error it may have done half of it.
+    fn carry_out(&mut self, id: TransactionId, request: &Request) -> Result<String, Rejection> {
+        match request {
+            Request::Invoice { wallet, money, terms } => self.invoice(id, request, *wallet, *money, terms),
+            Request::Withdraw { wallet, money, terms } => self.withdraw(id, request, *wallet, *money, terms),
+            Request::Transfer { wallet, to_wallet, money, terms } => {
+                if wallet == to_wallet {
+                    return Err(Rejection::SameWallet);
+                }
+                if matches!(terms.mode, Mode::WhenFunded { .. }) {
+                    return Err(Rejection::WaitForFundsInvalid);
+                }
+                self.may_pay_to(*wallet, *to_wallet)?;
+                let (code, amount) = self.money(*money, terms)?;
+                self.start(id, request, [((wallet.0, code), -amount), ((to_wallet.0, code), amount)])
+            }
+            Request::Confirm { wallet, original, amount, rest } => {
+                self.confirm(id, request, *wallet, *original, *amount, *rest)
+            }
+            Request::Cancel { wallet, original, cause } => self.cancel(id, request, *wallet, *original, *cause),
+            Request::Extend { wallet, original, expires_in } => {
+                self.created(*wallet, *original)?;
+                self.change(*original, |record| record.due = Some(Timestamp::EPOCH + *expires_in));
+                self.record(id, request, Status::Success);
+                Ok("Success of Created".to_owned())
+            }
+            Request::Reverse { wallet, original, amount } => self.reverse(id, request, *wallet, *original, *amount),
+            Request::Stand { wallet, standing } => self.stand(*wallet, *standing),
+            Request::Balance { .. } | Request::Batch(_) => unreachable!("neither is an item"),
+        }
+    }
+
+    fn invoice(
+        &mut self,
+        id: TransactionId,
+        request: &Request,
+        wallet: WalletId,
+        money: Money,
+        terms: &Terms,
+    ) -> Result<String, Rejection> {
+        if matches!(terms.mode, Mode::WhenFunded { .. }) {
+            return Err(Rejection::WaitForFundsInvalid);
+        }
+        self.may_receive(wallet)?;
+        let (code, amount) = self.money(money, terms)?;
+        self.start(id, request, [((wallet.0, code), amount)])
+    }
+
+    fn withdraw(
+        &mut self,
+        id: TransactionId,
+        request: &Request,
+        wallet: WalletId,
+        money: Money,
+        terms: &Terms,
+    ) -> Result<String, Rejection> {
+        self.may_pay(wallet)?;
+        let (code, amount) = self.money(money, terms)?;
+        let place = (wallet.0, code);
+        if let Mode::WhenFunded { .. } = terms.mode {
+            let line = self.lines.entry(place).or_default();
+            let has_enough = self.places.get(&place).is_some_and(|parts| parts.available >= amount);
+            if !line.is_empty() || !has_enough {
+                if line.len() == WAITING_MAX {
+                    return Err(Rejection::WaitingLineFull);
+                }
+                line.push(id);
+                self.record(id, request, Status::Created);
+                return Ok("Created".to_owned());
+            }
+        }
+        self.start(id, request, [(place, -amount)])
+    }
+
+    /// Moves money now, or sets it aside.
+    fn start<const N: usize>(
+        &mut self,
+        id: TransactionId,
+        request: &Request,
+        moves: [(Place, i128); N],
+    ) -> Result<String, Rejection> {
+        let is_pending = request.terms().is_some_and(|terms| matches!(terms.mode, Mode::Pending { .. }));
+        let status = if is_pending { Status::Created } else { Status::Success };
+        if is_pending {
+            let (place, amount) = moves[0];
+            let announced = Parts { incoming: amount, ..Parts::default() };
+            let held = Parts { available: amount, held: -amount, incoming: 0 };
+            self.shift(place, if amount > 0 { announced } else { held })?;
+        } else {
+            for (place, amount) in moves {
+                self.shift(place, Parts { available: amount, ..Parts::default() })?;
+            }
+        }
+        self.record(id, request, status);
+        self.change(id, |record| record.confirmed = is_pending.then_some(0));
+        if !is_pending {
+            moves.iter().filter(|(_, amount)| *amount > 0).for_each(|(place, _)| self.pay(*place));
+        }
+        Ok(status.as_str().to_owned())
+    }
+
+    fn confirm(
+        &mut self,
+        id: TransactionId,
+        request: &Request,
+        wallet: WalletId,
+        original: TransactionId,
+        amount: Option<Amount>,
+        rest: Rest,
+    ) -> Result<String, Rejection> {
+        let record = self.created(wallet, original)?;
+        let Some(confirmed) = record.confirmed else { return Err(Rejection::TransactionWaiting) };
+        match record.to_wallet {
+            _ if record.kind == Kind::Invoice => self.may_receive(wallet)?,
+            Some(to_wallet) => self.may_pay_to(wallet, WalletId(to_wallet))?,
+            None => self.may_pay(wallet)?,
+        }
+        let (code, scale) = record.currency.expect("a hold is of a currency");
+        let left = record.amount - confirmed;
+        let now = part(amount, left, scale, Rejection::AmountExceedsUnconfirmed)?;
+        if !fits(left - now, scale) || !fits(confirmed + now, scale) {
+            return Err(Rejection::BalanceTooLarge);
+        }
+        let is_kept = rest == Rest::Kept && now < left;
+        let back = if is_kept { 0 } else { left - now };
+        let (here, there) = ((wallet.0, code), record.to_wallet.map(|to_wallet| (to_wallet, code)));
+        if record.kind == Kind::Invoice {
+            self.shift(here, Parts { available: now, held: 0, incoming: -(now + back) })?;
+        } else {
+            self.shift(here, Parts { available: back, held: -(now + back), incoming: 0 })?;
+        }
+        if let Some(there) = there {
+            self.shift(there, Parts { available: now, ..Parts::default() })?;
+        }
+        let status = if is_kept { Status::Created } else { Status::Success };
+        self.change(original, |record| (record.confirmed, record.status) = (Some(confirmed + now), status));
+        self.record(id, request, Status::Success);
+        if record.kind == Kind::Invoice || back > 0 {
+            self.pay(here);
+        }
+        there.into_iter().for_each(|there| self.pay(there));
+        Ok(format!("Success of {}", status.as_str()))
+    }
+
+    fn cancel(
+        &mut self,
+        id: TransactionId,
+        request: &Request,
+        wallet: WalletId,
+        original: TransactionId,
+        cause: Cause,
+    ) -> Result<String, Rejection> {
+        let record = self.created(wallet, original)?;
+        let rejection = match cause {
+            Cause::Requested => Rejection::Cancelled,
+            Cause::Expired { due } if record.due == Some(due) => Rejection::Expired,
+            Cause::Expired { .. } => return Err(Rejection::NotExpired),
+        };
+        let place = (wallet.0, record.currency.expect("what waits is of a currency").0);
+        if let Some(confirmed) = record.confirmed {
+            let left = record.amount - confirmed;
+            let back = Parts { available: left, held: -left, incoming: 0 };
+            let gone = Parts { incoming: -left, ..Parts::default() };
+            self.shift(place, if record.kind == Kind::Invoice { gone } else { back })?;
+        } else {
+            self.lines.get_mut(&place).expect("it stands in a line").retain(|waiting| *waiting != original);
+        }
+        let (status, rejection) = match record.confirmed {
+            Some(1..) => (Status::Success, None),
+            _ => (Status::Error, Some(rejection)),
+        };
+        self.change(original, |record| (record.status, record.rejection) = (status, rejection));
+        self.record(id, request, Status::Success);
+        if record.kind != Kind::Invoice {
+            self.pay(place);
+        }
+        Ok(format!("Success of {}", status.as_str()))
+    }
+
+    fn reverse(
+        &mut self,
+        id: TransactionId,
+        request: &Request,
+        wallet: WalletId,
+        original: TransactionId,
+        amount: Option<Amount>,
+    ) -> Result<String, Rejection> {
+        self.standing(wallet)?;
+        let record = self.records.get(&original).cloned().ok_or(Rejection::TransactionUnknown)?;
+        let is_transfer = record.kind == Kind::Transfer;
+        let payer_back = record.to_wallet.filter(|_| is_transfer).unwrap_or(record.wallet);
+        if payer_back != wallet.0 {
+            return Err(Rejection::TransactionUnknown);
+        }
+        if record.kind == Kind::Reverse {
+            return Err(Rejection::ReversalOfReversal);
+        }
+        let is_movement = matches!(record.kind, Kind::Invoice | Kind::Withdraw | Kind::Transfer);
+        if !is_movement || record.status != Status::Success {
+            return Err(Rejection::NotReversible);
+        }
+        match record.kind {
+            Kind::Withdraw => self.may_receive(wallet)?,
+            Kind::Transfer => self.may_pay_to(wallet, WalletId(record.wallet))?,
+            _ => self.may_pay(wallet)?,
+        }
+        let (code, scale) = record.currency.expect("what moved is of a currency");
+        let left = record.confirmed.unwrap_or(record.amount) - record.reversed;
+        let now = part(amount, left, scale, Rejection::AmountExceedsOriginal)?;
+        if !fits(left - now, scale) || !fits(record.reversed + now, scale) {
+            return Err(Rejection::BalanceTooLarge);
+        }
+        let here = (wallet.0, code);
+        let back = if record.kind == Kind::Withdraw { now } else { -now };
+        self.shift(here, Parts { available: back, ..Parts::default() })?;
+        if is_transfer {
+            self.shift((record.wallet, code), Parts { available: now, ..Parts::default() })?;
+        }
+        self.change(original, |record| record.reversed += now);
+        self.record(id, request, Status::Success);
+        match record.kind {
+            Kind::Withdraw => self.pay(here),
+            Kind::Transfer => self.pay((record.wallet, code)),
+            _ => {}
+        }
+        Ok("Success of Success".to_owned())
+    }
+
+    fn stand(&mut self, wallet: WalletId, standing: Standing) -> Result<String, Rejection> {
+        let now = self.standing(wallet)?;
+        let here = |place: &Place| place.0 == wallet.0;
+        let has_money = self.places.iter().any(|(place, parts)| here(place) && *parts != Parts::default());
+        let has_line = self.lines.iter().any(|(place, line)| here(place) && !line.is_empty());
+        match (now, standing) {
+            (now, standing) if now == standing => {}
+            (Standing::Closed, _) => return Err(Rejection::WalletClosed),
+            (_, Standing::Closed) if has_money || has_line => return Err(Rejection::WalletNotEmpty),
+            _ => drop(self.standings.insert(wallet.0, standing)),
+        }
+        let places: Vec<Place> = self.lines.keys().copied().filter(here).collect();
+        places.into_iter().for_each(|place| self.pay(place));
+        Ok(standing.as_str().to_owned())
+    }
+
+    /// Pays a line for as long as there is enough for the first.
+    fn pay(&mut self, place: Place) {
+        while self.standings.get(&place.0) == Some(&Standing::Open) {
+            let Some(first) = self.lines.get(&place).and_then(|line| line.first()).copied() else { return };
+            let amount = self.records[&first].amount;
+            match self.shift(place, Parts { available: -amount, ..Parts::default() }) {
+                Ok(()) => {}
+                Err(Rejection::InsufficientFunds) => return,
+                Err(_) => {
+                    self.crowded.insert(place);
+                    return;
+                }
+            }
+            self.lines.get_mut(&place).expect("it is there").remove(0);
+            self.change(first, |record| record.status = Status::Success);
+        }
+    }
+
+    fn shift(&mut self, place: Place, by: Parts) -> Result<(), Rejection> {
+        let (_, scale) = *CURRENCIES.iter().find(|known| known.0 == place.1).expect("it was looked up");
+        let parts = self.places.get(&place).copied().unwrap_or_default();
+        let after = Parts {
+            available: parts.available + by.available,
+            held: parts.held + by.held,
+            incoming: parts.incoming + by.incoming,
+        };
+        let each = [after.available, after.held, after.incoming];
+        if each.iter().any(|part| *part < 0) {
+            return Err(Rejection::InsufficientFunds);
+        }
+        if !each.iter().all(|part| fits(*part, scale)) {
+            return Err(Rejection::BalanceTooLarge);
+        }
+        self.places.insert(place, after);
         Ok(())
     }
-}
 
-/// `1.5` with 2 decimals is 150; `None` if it has more decimals.
-fn minor(amount: &str, scale: u32) -> Option<i128> {
-    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
-    let missing = (scale as usize).checked_sub(fraction.len())?;
-    format!("{whole}{fraction}{}", "0".repeat(missing)).parse().ok()
-}
-
-/// Whether a number needs at most 28 digits: zeros after the point cost none.
-fn fits(mut units: i128, mut scale: u32) -> bool {
-    while scale > 0 && units % 10 == 0 {
-        units /= 10;
-        scale -= 1;
+    fn record(&mut self, id: TransactionId, request: &Request, status: Status) {
+        let currency = request.money().and_then(|money| known(money.currency.as_str()));
+        let amount = request.money().and_then(|money| minor(&money.amount.to_string(), currency?.1));
+        let lifetime = request.terms().and_then(|terms| terms.mode.expires_in());
+        let record = Record {
+            kind: request.kind(),
+            wallet: request.wallet().0,
+            to_wallet: request.to_wallet().map(|wallet| wallet.0),
+            currency,
+            amount: amount.unwrap_or_default(),
+            confirmed: None,
+            reversed: 0,
+            status,
+            rejection: None,
+            due: lifetime.map(|lifetime| Timestamp::EPOCH + lifetime),
+        };
+        assert!(self.records.insert(id, record).is_none(), "nothing is done twice");
     }
-    units < DIGITS_28
-}
 
-/// A decimal in minor units; it must be exact.
-fn units(value: Decimal, scale: u32) -> i128 {
-    let value = value.normalize();
-    assert!(value.scale() <= scale, "{value} has more than {scale} decimals");
-    value.mantissa() * 10_i128.pow(scale - value.scale())
-}
-
-/// An operation as a sentence. Amounts are small or close to the limit of 28 digits, sometimes with a decimal too many.
-fn sentences() -> impl Strategy<Value = String> {
-    let wallet = || prop_oneof![30 => 1..5_i64, 1 => Just(5), 1 => Just(NO_WALLET)];
-    let code = || prop_oneof![30 => prop::sample::select(vec![0_usize, 1, 2]), 1 => Just(3)];
-    let minor = || {
-        prop_oneof![
-            20 => 1..1_000_i128,
-            4 => DIGITS_28 / 2..DIGITS_28,
-            2 => Just(DIGITS_28 - 1),
-            2 => (1..10_i128).prop_map(|digit| digit * (DIGITS_28 / 10)),
-        ]
-    };
-    let one_decimal_too_many = prop::bool::weighted(0.03);
-    let money = (code(), minor(), one_decimal_too_many).prop_map(|(index, minor, one_too_many)| {
-        let (code, scale) = CURRENCIES.get(index).copied().unwrap_or(("XXX", 2));
-        let scale = scale + u32::from(one_too_many);
-        format!("{} {code}", Decimal::from_i128_with_scale(minor, scale))
-    });
-    let key = prop::option::weighted(0.5, 0..6_u8);
-    let kind = prop::sample::select(vec![Kind::Invoice, Kind::Invoice, Kind::Withdraw, Kind::Transfer, Kind::Balance]);
-    (kind, wallet(), wallet(), money, key).prop_map(|(kind, wallet, to_wallet, money, key)| {
-        let key = key.map(|key| format!(" key{key}")).unwrap_or_default();
-        match kind {
-            Kind::Transfer => format!("transfer {wallet} {to_wallet} {money}{key}"),
-            Kind::Balance => format!("balance {wallet}{key}"),
-            _ => format!("{kind} {wallet} {money}{key}"),
-        }
-    })
-}
-
-/// A history: operations, of which some come again word for word, and where its batches end.
-fn histories() -> impl Strategy<Value = (Vec<Operation>, Vec<usize>, Vec<usize>)> {
-    let again = prop::option::weighted(0.2, any::<prop::sample::Index>());
-    let sentences = prop::collection::vec((sentences(), again), 1..120);
-    let cuts = || prop::collection::vec(1..30_usize, 120);
-    (sentences, cuts(), cuts()).prop_map(|(sentences, cuts, other_cuts)| {
-        let mut said: Vec<String> = Vec::new();
-        for (sentence, again) in sentences {
-            let repeated = again.filter(|_| !said.is_empty()).map(|index| index.get(&said).clone());
-            said.push(repeated.unwrap_or(sentence));
-        }
-        (said.iter().map(|sentence| operation(sentence)).collect(), cuts, other_cuts)
-    })
-}
-
-fn post_in_batches(history: &mut History, operations: &[Operation], cuts: &[usize]) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    let mut rest = operations;
-    for cut in cuts {
-        let (batch, after) = rest.split_at((*cut).min(rest.len()));
-        outcomes.extend(history.post(batch));
-        rest = after;
+    fn change(&mut self, id: TransactionId, change: impl FnOnce(&mut Record)) {
+        change(self.records.get_mut(&id).expect("it was recorded"));
     }
-    assert_eq!(outcomes.len(), operations.len());
-    outcomes
-}
 
-fn assert_as_the_model(operations: &[Operation], outcomes: &[Outcome], history: &History) {
-    let mut model = Model::default();
-    for (operation, outcome) in operations.iter().zip(outcomes) {
-        let (result, replay) = model.apply(operation);
-        let got = outcome.result.as_ref().map(|_| ()).map_err(|refused| refused.rejection);
-        assert_eq!((got, outcome.replay), (result, replay), "{operation:?}");
-        assert_eq!(outcome.kind, operation.request.kind());
-        if let Ok(Answer::Balances(lines)) = &outcome.result {
-            let wallet = operation.request.wallet().0;
-            for (code, scale) in CURRENCIES {
-                let line = lines.iter().find(|line| line.currency.as_str() == code);
-                let read = line.map_or(0, |line| units(line.balance.available, scale));
-                assert_eq!(read, model.balances.get(&(wallet, code)).copied().unwrap_or(0), "{operation:?}");
-            }
+    fn created(&self, wallet: WalletId, id: TransactionId) -> Result<Record, Rejection> {
+        self.standing(wallet)?;
+        let of_wallet = |record: &&Record| record.wallet == wallet.0;
+        let record = self.records.get(&id).filter(of_wallet).ok_or(Rejection::TransactionUnknown)?;
+        if record.status == Status::Created { Ok(record.clone()) } else { Err(Rejection::TransactionFinal) }
+    }
+
+    fn standing(&self, wallet: WalletId) -> Result<Standing, Rejection> {
+        self.standings.get(&wallet.0).copied().ok_or(Rejection::WalletUnknown)
+    }
+
+    fn may_receive(&self, wallet: WalletId) -> Result<(), Rejection> {
+        if self.standing(wallet)? == Standing::Closed { Err(Rejection::WalletClosed) } else { Ok(()) }
+    }
+
+    fn may_pay(&self, wallet: WalletId) -> Result<(), Rejection> {
+        self.may_receive(wallet)?;
+        if self.standing(wallet)? == Standing::Blocked { Err(Rejection::WalletBlocked) } else { Ok(()) }
+    }
+
+    fn may_pay_to(&self, wallet: WalletId, to_wallet: WalletId) -> Result<(), Rejection> {
+        self.standing(wallet)?;
+        self.may_receive(to_wallet)?;
+        self.may_pay(wallet)
+    }
+
+    fn money(&self, money: Money, terms: &Terms) -> Result<(&'static str, i128), Rejection> {
+        let (code, scale) = known(money.currency.as_str()).ok_or(Rejection::CurrencyUnknown)?;
+        let amount = minor(&money.amount.to_string(), scale).ok_or(Rejection::TooManyDecimals)?;
+        match terms.details.as_ref().and_then(|details| details.service()) {
+            Some(service) if service != SERVICE => Err(Rejection::ServiceUnknown),
+            _ => Ok((code, amount)),
         }
     }
-    let kept: BTreeMap<_, _> = history
-        .balances()
-        .into_iter()
-        .map(|((wallet, currency), balance)| {
-            let (code, scale) = *CURRENCIES.iter().find(|known| known.0 == currency.as_str()).unwrap();
-            assert_eq!((balance.held, balance.incoming), (Decimal::ZERO, Decimal::ZERO));
-            ((wallet.0, code), units(balance.available, scale))
-        })
-        .collect();
-    model.balances.retain(|_, units| *units != 0);
-    assert_eq!(kept, model.balances);
-}
 
-/// 1, 2, 3 ... per wallet and currency, each balance the one before it plus the delta, none below zero.
-fn assert_entries_chain(entries: &[Entry]) {
-    let mut last: HashMap<_, (i64, Balance)> = HashMap::new();
-    for entry in entries {
-        let (seq, balance) = last.entry((entry.wallet, entry.currency)).or_default();
-        assert_eq!(entry.seq, *seq + 1, "{entry:?}");
-        let Delta { available, held, incoming } = entry.delta;
-        assert_eq!(entry.after.available, balance.available + available, "{entry:?}");
-        assert_eq!(entry.after.held, balance.held + held, "{entry:?}");
-        assert_eq!(entry.after.incoming, balance.incoming + incoming, "{entry:?}");
-        assert!(entry.after.available >= Decimal::ZERO, "{entry:?}");
-        (*seq, *balance) = (entry.seq, entry.after);
-    }
-}
-
-/// What came in minus what went out is what the wallets have.
-fn assert_money_is_conserved(history: &History) {
-    for (code, scale) in CURRENCIES {
-        let net: i128 = history
-            .transactions
-            .iter()
-            .filter(|transaction| {
-                transaction.status == Status::Success && transaction.money.unwrap().currency.as_str() == code
-            })
-            .map(|transaction| match transaction.kind {
-                Kind::Invoice => units(transaction.money.unwrap().amount.value(), scale),
-                Kind::Withdraw => -units(transaction.money.unwrap().amount.value(), scale),
-                _ => 0,
-            })
-            .sum();
-        let balances = history.balances();
-        let here = balances.iter().filter(|((_, currency), _)| currency.as_str() == code);
-        assert_eq!(net, here.map(|(_, balance)| units(balance.available, scale)).sum::<i128>(), "{code}");
-    }
-}
-
-/// Whether an outcome is kept: that of an operation that reached a balance.
-fn is_recorded(outcome: &Outcome) -> bool {
-    match &outcome.result {
-        Ok(answer) => matches!(answer, Answer::Transaction(_)),
-        Err(refused) => refused.transaction.is_some(),
-    }
-}
-
-/// A new delivery of the same message: everything but the id is the same.
-fn delivered_again(operation: &Operation) -> Operation {
-    Operation { id: purser::ledger::TransactionId(uuid::Uuid::now_v7()), ..operation.clone() }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_history_is_what_the_model_says((operations, cuts, _) in histories()) {
-        let mut history = History::of(BEFORE);
-        let outcomes = post_in_batches(&mut history, &operations, &cuts);
-        assert_as_the_model(&operations, &outcomes, &history);
-        assert_entries_chain(&history.entries);
-        assert_money_is_conserved(&history);
-    }
-
-    #[test]
-    fn where_batches_end_makes_no_difference((operations, cuts, other_cuts) in histories()) {
-        let mut history = History::of(BEFORE);
-        let outcomes = post_in_batches(&mut history, &operations, &cuts);
-        let mut other = History::of(BEFORE);
-        let other_outcomes = post_in_batches(&mut other, &operations, &other_cuts);
-        prop_assert_eq!(outcomes, other_outcomes);
-        prop_assert_eq!(history.balances(), other.balances());
-        prop_assert_eq!(history.transactions, other.transactions);
-        prop_assert_eq!(history.entries, other.entries);
-    }
-
-    #[test]
-    fn a_history_told_again_changes_nothing((operations, cuts, other_cuts) in histories()) {
-        let mut history = History::of(BEFORE);
-        let outcomes = post_in_batches(&mut history, &operations, &cuts);
-        let (books, before) = (history.balances(), history.transactions.len());
-
-        let keyed: Vec<(&Operation, &Outcome)> = operations
-            .iter()
-            .zip(&outcomes)
-            .filter(|(operation, outcome)| operation.idempotency_key.is_some() && is_recorded(outcome))
-            .collect();
-        let again: Vec<Operation> = keyed.iter().map(|(operation, _)| delivered_again(operation)).collect();
-        for (outcome, (_, first)) in post_in_batches(&mut history, &again, &other_cuts).iter().zip(&keyed) {
-            prop_assert_eq!(&outcome.result, &first.result);
-            prop_assert_eq!(outcome.replay, Replay::Replayed);
-        }
-        prop_assert_eq!(history.balances(), books);
-        prop_assert_eq!(history.transactions.len(), before);
-    }
-
-    #[test]
-    fn a_batch_whose_commit_was_not_heard_of_is_answered_alike_and_not_done_twice((operations, cuts, _) in histories()) {
-        let mut history = History::of(BEFORE);
-        let (before, batch) = operations.split_at(cuts[0].min(operations.len()));
-        history.post(before);
-        let (mut unheard, mut never_kept) = (history.clone(), history);
-
-        let outcomes = unheard.post(batch);
-        let books = (unheard.balances(), unheard.transactions.len(), unheard.entries.len());
-        let again = unheard.post_again(batch);
-        prop_assert_eq!((unheard.balances(), unheard.transactions.len(), unheard.entries.len()), books);
-        for (operation, (first, second)) in batch.iter().zip(outcomes.iter().zip(&again)) {
-            // Balances are read anew. A refusal that was not recorded is decided anew: the key may name a later operation of
-            // the batch by now. It is a refusal still, and the caller has not heard the other one.
-            let is_recorded = is_recorded(first);
-            let is_alike = if is_recorded { first == second } else { first.result.is_ok() == second.result.is_ok() };
-            prop_assert!(is_alike, "{:?}: {:?}, then {:?}", operation, first, second);
-        }
-
-        prop_assert_eq!(never_kept.post_again(batch), outcomes);
+    fn balances(&self, wallet: i64) -> String {
+        let here = self.places.iter().filter(|(place, parts)| place.0 == wallet && **parts != Parts::default());
+        here.map(|(place, parts)| line(place.1, *parts)).collect()
     }
 }

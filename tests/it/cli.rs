@@ -2,6 +2,7 @@
 
 mod bench;
 mod keys;
+mod send;
 mod tls;
 mod verify;
 
@@ -171,27 +172,25 @@ fn a_server_that_is_away_is_told_without_its_password() {
     };
     // Nothing listens on port 1.
     check(&["verify"], "DATABASE_URL", "postgres://purser:hunter2@127.0.0.1:1/purser");
-    check(&["send", "balance", "--wallet", "1"], "AMQP_URL", "amqp://purser:hunter2@127.0.0.1:1/%2f");
+    check(&["send", "balance", "1"], "AMQP_URL", "amqp://purser:hunter2@127.0.0.1:1/%2f");
     check(&["bench"], "AMQP_URL", "amqp://purser:hunter2@127.0.0.1:1/%2f");
     check(&["verify"], "DATABASE_URL", "purser:hunter2@localhost/purser");
     check(&["verify"], "DATABASE_URL", "postgres://purser:hunter2@local host/purser");
-    check(&["send", "balance", "--wallet", "1"], "AMQP_URL", "purser:hunter2@localhost");
+    check(&["send", "balance", "1"], "AMQP_URL", "purser:hunter2@localhost");
 }
 
 #[tokio::test]
 async fn sending_prints_one_line_for_each_operation_and_fails_when_one_is_refused() {
     let served = Served::start().await;
-    let invoice = ["send", "invoice", "--wallet", "1", "--currency", "USD", "--amount", "10.50", "--key", "a"];
+    let invoice = ["send", "invoice", "1", "10.50", "USD", "--key", "a"];
     let first = served.run(&invoice).expect(0, &["\"code\":200"]);
     assert_eq!(first.json_lines()[0]["operation"], "invoice");
     served.run(&invoice).expect(0, &["\"code\":200"]);
     assert_eq!(served.database.available(1, "USD").await, "10.5", "the same key again books nothing");
 
-    let withdraw = ["send", "withdraw", "--wallet", "1", "--currency", "USD", "--amount", "11"];
+    let withdraw = ["send", "withdraw", "1", "11", "USD"];
     served.run(&withdraw).expect(1, &["\"code\":422"]);
-    served
-        .run(&["send", "invoice", "--wallet", "99", "--currency", "USD", "--amount", "1"])
-        .expect(1, &["\"code\":404"]);
+    served.run(&["send", "invoice", "99", "1", "USD"]).expect(1, &["\"code\":404"]);
 
     let lines = "{\"operation\":\"invoice\",\"wallet_id\":2,\"currency\":\"USD\",\"amount\":5}\n\
                  {\"operation\":\"balance\",\"wallet_id\":2}\n\n\
@@ -212,7 +211,7 @@ async fn sending_prints_one_line_for_each_operation_and_fails_when_one_is_refuse
     assert_eq!(served.database.available(2, "USD").await, "10");
 
     served
-        .run(&["send", "balance", "--wallet", "1", "--exchange", "nobody.declares.this"])
+        .run(&["send", "balance", "1", "--exchange", "nobody.declares.this"])
         .expect(1, &["has no exchange", "the broker did not take it"]);
     served.run(&["verify"]).expect(0, &["the books are right"]);
 }
@@ -222,7 +221,7 @@ async fn an_operation_without_a_reply_is_told_with_its_key() {
     let mut served = Served::start().await;
     served.server.kill();
     let said = served
-        .run(&["send", "balance", "--wallet", "1", "--key", "my-key", "--timeout", "1"])
+        .run(&["send", "balance", "1", "--key", "my-key", "--timeout", "1"])
         .expect(1, &["1 of 1 operation without a reply", "--timeout"]);
     assert_eq!(said.json_lines()[0]["idempotency_key"], "my-key");
     served.run(&["bench", "--operations", "10", "--timeout", "1"]).expect(1, &["nobody answered within 1 s"]);
@@ -277,5 +276,5 @@ async fn the_lines_that_serving_says_to_try_work_as_they_stand() {
     for line in others.iter().filter(|line| line.starts_with('{')) {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error} in {line}"));
     }
-    assert_eq!(served.run(&["send", "balance", "--wallet", "1"]).expect(0, &[]).json_lines().len(), 1);
+    assert_eq!(served.run(&["send", "balance", "1"]).expect(0, &[]).json_lines().len(), 1);
 }

@@ -146,12 +146,13 @@ fn beside_docs(target: &str) -> String {
     target.strip_prefix("../").map_or_else(|| format!("docs/{target}"), str::to_owned)
 }
 
-/// Sentences in code quotes: test names have at least three underscores, nothing else on the pages has.
+/// Sentences in code quotes: test names have at least three underscores; beside them only metrics and refusal codes may.
 fn named_tests(page: &TextFile) -> Vec<String> {
     let is_metric = |word: &str| metrics(word).contains(word);
+    let is_code = |word: &str| Rejection::parse(word).is_some();
     let is_test = |word: &String| {
         let name = word.rsplit("::").next().unwrap_or(word);
-        is_snake_case(name) && name.matches('_').count() >= 3 && !is_metric(name)
+        is_snake_case(name) && name.matches('_').count() >= 3 && !is_metric(name) && !is_code(name)
     };
     let last = |word: String| word.rsplit("::").next().unwrap_or(&word).to_owned();
     quoted(page).into_iter().filter(is_test).map(last).collect()
@@ -243,7 +244,7 @@ fn each_of_these_checks_can_fail() {
     assert_eq!(missing(&page(""), paths, "file", |path| path == "README.md").len(), 3);
 
     let tests = named_tests(&page(
-        "`it::http::a_test_of_it`, `not_a_test`, `purser_a_b_c`\n```\n`b_test_of_it`\n```\n`c_test_of_it`",
+        "`it::http::a_test_of_it`, `not_a_test`, `purser_a_b_c`, `wait_for_funds_invalid`\n```\n`b_test_of_it`\n```\n`c_test_of_it`",
     ));
     assert_eq!(tests, ["a_test_of_it", "c_test_of_it"]);
     assert_eq!(functions(&page("fn a_b() {} // fn c\npub async fn d<T>() {}")), ["a_b", "d"]);

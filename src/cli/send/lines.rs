@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::pin::Pin;
 
-use futures::Stream;
+use futures::{Stream, TryStreamExt};
 use serde::Deserialize;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
@@ -47,6 +47,12 @@ pub fn messages(reader: Pin<Box<dyn AsyncBufRead>>, name: String) -> impl Stream
     })
 }
 
+/// All operations of a file, as they stand there, for one message.
+pub async fn all(reader: Pin<Box<dyn AsyncBufRead>>, name: &str) -> anyhow::Result<Vec<String>> {
+    let messages: Vec<Message> = messages(reader, name.to_owned()).try_collect().await?;
+    messages.into_iter().map(|message| Ok(String::from_utf8(message.body)?)).collect()
+}
+
 fn parse_line(line: &str, name: &str, number: u64) -> anyhow::Result<Message> {
     let hint = r#"a line looks like {"operation":"invoice","wallet_id":1,"currency":"USD","amount":1.50}"#;
     let Line { operation, idempotency_key } = serde_json::from_str(line).map_err(|error| {
@@ -63,7 +69,7 @@ fn parse_line(line: &str, name: &str, number: u64) -> anyhow::Result<Message> {
 
 #[cfg(test)]
 mod tests {
-    use futures::{StreamExt, TryStreamExt};
+    use futures::StreamExt;
 
     use super::*;
 

@@ -88,7 +88,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 fn not_json() -> Problem {
     let reason = "the content type must be application/json".to_owned();
-    Refusal { code: "unsupported_content_type", status: 415, reason }.into()
+    Refusal { code: "unsupported_content_type", status: 415, reason, item: None }.into()
 }
 
 /// Reads a piece of JSON as `T`.
@@ -99,7 +99,7 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         if error.is_data() {
             Fault::BodyInvalid.because(reason)
         } else {
-            Refusal { code: "malformed_json", status: 400, reason }.into()
+            Refusal { code: "malformed_json", status: 400, reason, item: None }.into()
         }
     })
 }

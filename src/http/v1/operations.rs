@@ -307,7 +307,7 @@ fn refusal(unfit: Unfit) -> Refusal {
         Unfit::Rejected(rejection) => rejection.into(),
         Unfit::Fields(reason) => {
             let fault = Fault::BodyInvalid;
-            Refusal { code: fault.code(), status: fault.status().as_u16(), reason: reason.to_owned() }
+            Refusal { code: fault.code(), status: fault.status().as_u16(), reason: reason.to_owned(), item: None }
         }
     }
 }

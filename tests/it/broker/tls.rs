@@ -23,7 +23,7 @@ async fn operations_come_over_tls_from_a_broker_that_can_be_trusted() {
 
     // The command line's client does the same.
     let send = async |authority: Option<&str>| {
-        let mut command = purser(&["send", "balance", "--wallet", "1"]);
+        let mut command = purser(&["send", "balance", "1"]);
         command.env("AMQP_URL", &url).envs(app.names.environment());
         command.envs(authority.map(|file| ("PURSER_BROKER__TLS_CA_FILE", file)));
         // Aside: the door is served by this thread.
