@@ -9,6 +9,23 @@
 //! | decide | [`Books::apply`], in memory | pure, in batch order; each operation sees what the ones before it did |
 //! | write | [`changes::save`] | one statement for everything, each balance once |
 //! | commit | `COMMIT` | only now may anyone be answered |
+//!
+//! That is all that most batches need. The others have more statements in these steps, each only if there is something for it:
+//!
+//! | step | statement | when |
+//! |---|---|---|
+//! | lock | [`transactions::list_wallets`], before it | confirm, cancel, extend, reverse: whose wallets their originals name, which never changes |
+//! | read | [`wallets::list`] | wallets that are only looked at, without a lock |
+//! | | `store::currencies` | its copy in memory is too old, or lacks one |
+//! | | [`transactions::list_waiting`] | a balance says that withdrawals wait for funds: its line |
+//! | | [`transactions::list_known`] | the originals, and how much of each was reversed |
+//! | | [`services::lock`] | money moves for services: they stay until the commit |
+//! | answered before? | [`transactions::find_by_ids`] | an earlier try was interrupted while committing |
+//! | | [`transactions::list_items`] | what was found is an atomic batch: its items are part of its answer |
+//! | write | [`balances::insert`], before it | a wallet's first balance in a currency: `save` updates rows |
+//! | | [`changes::save_with_more`] | transactions that have more than most: holds, what waits, what is about another one, details |
+//! | | [`changes::save_updates`] | earlier transactions of status Created that were finished or extended |
+//! | | [`wallets::save_standings`] | wallets that were blocked, opened or closed |
 
 use crate::ledger::{Answered, Books, Operation, Outcome, ServiceId, State, TransactionId, WalletId};
 use crate::store::{DbTx, Store, StoreError, balances, changes, services, transactions, wallets};

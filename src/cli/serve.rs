@@ -101,11 +101,16 @@ fn what_to_try(settings: &Settings, surroundings: &Surroundings, http: SocketAdd
     let Surroundings { program, addresses } = surroundings;
     let scheme = if settings.http.tls.is_on() { "https" } else { "http" };
     let key = if settings.http.is_auth_on() { "-H \"Authorization: Bearer $KEY\" " } else { "" };
-    let mut lines = vec![format!("curl -s {scheme}://{http}/readyz")];
+    let post = |body: &str, path: &str| {
+        format!("curl -s {key}-H 'content-type: application/json' -d '{body}' {scheme}://{http}/{path}")
+    };
+    let credit = r#"{"kind":"invoice","wallet_id":1,"currency":"USD","amount":"10"}"#;
+    let mut lines = vec![
+        format!("curl -s {scheme}://{http}/readyz"),
+        post(credit, "v1/transactions"),
+        format!("curl -s {key}{scheme}://{http}/v1/wallets/1/balances"),
+    ];
     if settings.dialects.transactional_system.enabled {
-        let post = |body: &str, path: &str| {
-            format!("curl -s {key}-H 'content-type: application/json' -d '{body}' {scheme}://{http}/{path}")
-        };
         lines.push(post(r#"{"wallet_id":1,"ticker":"USD","amount":10}"#, "invoice"));
         lines.push(post(r#"{"wallet_id":1}"#, "balance"));
     }
@@ -119,7 +124,8 @@ fn what_to_try(settings: &Settings, surroundings: &Surroundings, http: SocketAdd
     let lines: String = lines.into_iter().map(|line| format!("    {line}\n")).collect();
     format!(
         "
-  Purser serves on {scheme}://{http}. Try, in another terminal, in this folder:
+  Purser serves on {scheme}://{http}; everything that can be asked is at {scheme}://{http}/docs/.
+  Try, in another terminal, in this folder:
 
 {lines}
   No wallets yet? `{program} seed` adds some. `verify` audits the books. Ctrl-C stops.

@@ -9,7 +9,7 @@
 //! | an advisory lock per currency | one change at a time; it goes with its connection, so a crash leaves none |
 //! | look | what is in use is refused before anybody notices anything |
 //! | announce: `lowering_to`, committed | whoever reads the currencies from now on refuses finer amounts: stricter, so never wrong |
-//! | wait for [`AGE_MAX`] | no copy from before is used any more by a batch that begins now |
+//! | wait for `AGE_MAX` | no copy from before is used any more by a batch that begins now |
 //! | lock out every batch, and let go at once | batches that still use a copy from before hold locks on their wallets until they end |
 //! | look again | nothing finer can come any more, so what is found now stays true |
 //! | the new scale, or the announcement taken back | |

@@ -249,10 +249,22 @@ async fn the_lines_that_serving_says_to_try_work_as_they_stand() {
     poll_until(PATIENCE, "what to try", is_said).await;
     let log = served.server.logged();
     let (tries, others): (Vec<_>, Vec<_>) = log.lines().partition(|line| line.starts_with("    "));
-    let words = ["/readyz", "/invoice", "/balance", "send invoice", "send balance", "bench", "verify"];
+    let words = [
+        "/readyz",
+        "/v1/transactions",
+        "/v1/wallets",
+        "/invoice",
+        "/balance",
+        "send invoice",
+        "send balance",
+        "bench",
+        "verify",
+    ];
     for word in words {
         assert!(tries.iter().any(|line| line.contains(word)), "nothing to try with {word} in: {log}");
     }
+    let docs = format!("http://{}/docs/", served.server.address);
+    assert!(log.contains(&docs), "no {docs} in: {log}");
     for line in &tries {
         // A refusal over HTTP ends curl too.
         let script = line.replace("curl -s", "curl -s --fail-with-body");

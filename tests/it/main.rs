@@ -6,5 +6,6 @@ mod engine;
 mod http;
 mod posting;
 mod races;
+mod readme;
 #[allow(dead_code, unused_imports, reason = "shared with the crash test")]
 mod support;
