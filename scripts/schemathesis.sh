@@ -29,6 +29,8 @@ address=${DATABASE_URL%%\?*}
 export DATABASE_URL="${address%/*}/purser_schemathesis_$$$query"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export PURSER_HTTP__LISTEN=127.0.0.1:$port PURSER_BROKER__ENABLED=false
+# With keys, so that what needs one is asked without one, too; as often as it likes.
+export PURSER_HTTP__AUTH=on PURSER_HTTP__STRANGER_RATE_MAX=0
 log=$ROOT/.local/schemathesis.log
 server=''
 
@@ -43,6 +45,7 @@ trap end EXIT
 
 "$PURSER" db --initdb >/dev/null
 "$PURSER" seed >/dev/null
+key=$("$PURSER" keys create --name schemathesis --scope admin 2>/dev/null)
 "$PURSER" serve >"$log" 2>&1 &
 server=$!
 for ((second = 0; ; second++)); do
@@ -57,8 +60,8 @@ done
 # What it finds out about the interface is kept beside it, not in the project's folder.
 cd "$ROOT/.local"
 # Lowering a currency's scale waits for some seconds on purpose.
-"$TOOL/bin/schemathesis" run "http://$PURSER_HTTP__LISTEN/openapi.json" \
-  --checks all --continue-on-failure --request-timeout 60 --max-examples 100 "$@"
+"$TOOL/bin/schemathesis" --config-file "$ROOT/scripts/schemathesis.toml" run "http://$PURSER_HTTP__LISTEN/openapi.json" \
+  --header "Authorization: Bearer $key" --checks all --continue-on-failure --request-timeout 60 --max-examples 100 "$@"
 # An answer of 500 is found by the checks; what the log holds beyond that should be looked at, too.
 if grep -E 'panicked|"ERROR"| ERROR ' "$log"; then
   say "the server's log has errors: $log"

@@ -145,8 +145,6 @@ pub enum Fault {
     ParameterInvalid,
     /// The body is JSON, but not what this route takes.
     BodyInvalid,
-    /// Labels that are too many, too long or empty.
-    LabelsInvalid,
     /// A cursor that this route did not give out, or gave out for other filters.
     CursorUnknown,
     /// There is no transaction of that id.
@@ -179,9 +177,7 @@ impl Fault {
     /// The response's status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::ParameterUnknown | Self::ParameterInvalid | Self::BodyInvalid | Self::LabelsInvalid => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::ParameterUnknown | Self::ParameterInvalid | Self::BodyInvalid => StatusCode::BAD_REQUEST,
             Self::CursorUnknown | Self::TransactionUnknown | Self::ServiceUnknown => StatusCode::NOT_FOUND,
             Self::WalletExists
             | Self::ExternalIdTaken
@@ -203,7 +199,6 @@ impl Fault {
             Self::ParameterInvalid => "parameter_invalid",
             Self::CursorUnknown => "cursor_unknown",
             Self::BodyInvalid => "body_invalid",
-            Self::LabelsInvalid => "labels_invalid",
             Self::TransactionUnknown => "transaction_unknown",
             Self::ServiceUnknown => "service_unknown",
             Self::WalletExists => "wallet_exists",

@@ -167,7 +167,7 @@ fn terms(fields: &Fields<'_>) -> Result<Terms, Refusal> {
     let is_pending = bool(fields, Field::Pending)?.unwrap_or(false);
     let waits = bool(fields, Field::WaitForFunds)?.unwrap_or(false);
     let contradicts =
-        |reason: &str| Refusal { code: "contradiction", status: 400, reason: reason.to_owned(), item: None };
+        |reason: &str| Refusal { code: "contradiction", status: 422, reason: reason.to_owned(), item: None };
     let mode = match (is_pending, waits) {
         (true, true) => return Err(contradicts("pending and wait_for_funds exclude each other")),
         (true, false) => Mode::Pending { expires_in },

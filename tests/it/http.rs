@@ -3,8 +3,11 @@
 mod auth;
 mod jwt;
 mod tls;
+mod v1_batches;
 mod v1_currencies;
 mod v1_document;
+mod v1_operations;
+mod v1_replays;
 mod v1_services;
 mod v1_statements;
 mod v1_transactions;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::transaction::{Transaction, amount};
 use crate::http::error::{Problem, ProblemBody};
 use crate::ledger::outcome::Replay;
-use crate::ledger::{Answer, Outcome};
+use crate::ledger::{Answer, Outcome, Refused};
 
 /// Says that the same was answered before.
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -41,6 +41,17 @@ pub struct AtomicBatch {
 pub struct Outcomes<'a> {
     /// One for each operation, in their order.
     pub outcomes: Vec<OneOutcome<'a>>,
+}
+
+/// What a batch can be answered with.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, clippy::large_enum_variant, reason = "the document's word for either; nothing makes one")]
+pub enum BatchAnswer<'a> {
+    /// Each stood for itself.
+    Each(Outcomes<'a>),
+    /// They stand together.
+    Together(AtomicBatch),
 }
 
 /// The outcome of one of them.
@@ -86,6 +97,10 @@ pub fn of(outcome: Outcome, manner: Manner) -> HttpResponse {
     let mut response = match (outcome.result, manner) {
         (Err(refused), Manner::Location) if refused.transaction.is_some() => {
             located(refused.transaction.map(|transaction| transaction.id.to_string()).unwrap_or_default())
+        }
+        // A dry run records nothing: there is no transaction to be looked up, but for one that was there before.
+        (Err(refused), Manner::DryRun) if replay == Replay::First => {
+            Problem::of_refused(&Refused { transaction: None, ..refused }).error_response()
         }
         (Err(refused), _) => Problem::of_refused(&refused).error_response(),
         (Ok(Answer::Transaction(transaction) | Answer::Batch(transaction, _)), Manner::Location) => {

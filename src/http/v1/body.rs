@@ -96,7 +96,8 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         // What serde says of a body names its fields and where it fails; nothing of the inside.
         let reason = error.to_string();
-        if error.is_data() {
+        // Of a null where a word is to be, serde says that it is no JSON.
+        if error.is_data() || serde_json::from_slice::<&RawValue>(body).is_ok() {
             Fault::BodyInvalid.because(reason)
         } else {
             Refusal { code: "malformed_json", status: 400, reason, item: None }.into()
@@ -114,22 +115,38 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Sample {
         a: i64,
+        #[serde(default)]
+        b: Word,
+    }
+
+    #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        #[default]
+        Yes,
     }
 
     #[test]
     fn a_body_is_what_the_route_takes_or_refused() {
         let check = |body: &[u8], expected: &str| {
-            let got = parse::<Object<Sample>>(body)
-                .map(|object| object.0)
-                .map_or_else(|problem| problem.code(), |sample| if sample.a == 1 { "1" } else { "?" });
+            let got = parse::<Object<Sample>>(body).map(|object| object.0).map_or_else(
+                |problem| problem.code(),
+                |sample| if (sample.a, sample.b) == (1, Word::Yes) { "1" } else { "?" },
+            );
             assert_eq!(got, expected, "{}", String::from_utf8_lossy(body));
         };
         check(br#"{"a":1}"#, "1");
         check(br#"{"a":"1"}"#, "body_invalid");
-        check(br#"{"a":1,"b":2}"#, "body_invalid");
+        check(br#"{"a":1,"b":"yes"}"#, "1");
+        check(br#"{"a":1,"b":"no"}"#, "body_invalid");
+        check(br#"{"a":1,"b":null}"#, "body_invalid");
+        check(br#"{"a":1,"c":2}"#, "body_invalid");
         check(br#"{"a":1,"a":1}"#, "body_invalid");
         check(br#"{}"#, "body_invalid");
         check(br#"[]"#, "body_invalid");
+        check(b"null", "body_invalid");
+        check(br#"{"a":null}"#, "body_invalid");
+        check(b"{\"a\":\"\xff\"}", "malformed_json");
         check(br#"[1]"#, "body_invalid");
         check(br#"{"a":1"#, "malformed_json");
         check(b"\xff", "malformed_json");

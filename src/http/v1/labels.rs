@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 
-use crate::http::error::{Fault, Problem};
+use crate::http::error::Problem;
+use crate::ledger::Rejection;
+use crate::wire::Refusal;
 
 /// Pairs at most.
 pub const PAIRS_MAX: usize = 16;
@@ -16,9 +18,14 @@ pub const VALUE_LENGTH_MAX: usize = 256;
 /// Names to values.
 pub type Labels = BTreeMap<String, String>;
 
-/// The labels, if there are not too many and none is too long.
+/// The labels of a body, if there are not too many and none is too long.
 pub fn checked(labels: Labels) -> Result<Labels, Problem> {
-    let refuse = |detail: String| Err(Fault::LabelsInvalid.because(detail));
+    fitting(labels).map_err(|reason| Refusal { reason, ..Rejection::LabelsInvalid.into() }.into())
+}
+
+/// The same of labels from anywhere; otherwise says why not.
+pub fn fitting(labels: Labels) -> Result<Labels, String> {
+    let refuse = |reason: String| Err(reason);
     if labels.len() > PAIRS_MAX {
         return refuse(format!("there may be at most {PAIRS_MAX} labels"));
     }

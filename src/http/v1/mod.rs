@@ -4,6 +4,7 @@
 //! engine; what only looks or administers asks the store. No rule about money lives here.
 
 mod answer;
+mod batch_operation;
 mod body;
 mod currencies;
 mod cursor;

@@ -6,7 +6,9 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
 use actix_web::web::{self, Path};
 use actix_web::{HttpResponse, guard};
 use utoipa::openapi::path::{Operation, ParameterIn};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::schema::{OneOf, Schema};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_swagger_ui::Config;
 
@@ -43,7 +45,7 @@ const POLICY: &str =
         reports::revenue,
     ),
     components(schemas(ProblemBody, page::Direction, page::Sort, wallets::Standing)),
-    modifiers(&CommonProblems),
+    modifiers(&Common),
     tags(
         (name = "transactions", description = "What happened"),
         (name = "wallets", description = "Who holds balances"),
@@ -92,24 +94,38 @@ async fn serve_page(file: Path<String>) -> Result<HttpResponse, Problem> {
         .body(page.bytes.into_owned()))
 }
 
-/// Adds to every operation the problems that any can have, so that each lists only its own.
-struct CommonProblems;
+/// Adds what is so for many operations, so that each says only what is its own.
+struct Common;
 
-impl Modify for CommonProblems {
+impl Modify for Common {
     fn modify(&self, document: &mut OpenApi) {
         for item in document.paths.paths.values_mut() {
             let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
-            operations.into_iter().flatten().for_each(add_problems);
+            for operation in operations.into_iter().flatten() {
+                add_problems(operation);
+                let_the_body_be_left_out(operation);
+            }
         }
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.description = Some(AUTHENTICATION.to_owned());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+        document.security = Some(vec![SecurityRequirement::new(BEARER, [] as [&str; 0])]);
     }
 }
 
+/// What the way to authenticate is called in the document.
+const BEARER: &str = "bearer";
+const AUTHENTICATION: &str = "A key (`purser keys create`) or, where one is set up, a token of the identity provider. Where authentication is off, \
+    as it is by default on loopback, it is not looked at.";
+
 /// The statuses that any operation can have.
-const ALWAYS: [(&str, &str); 7] = [
+const ALWAYS: [(&str, &str); 8] = [
     ("400", "The request cannot be understood"),
     ("401", "No key, or one that is not known"),
     ("403", "The key does not allow this"),
     ("429", "Too much at once; Retry-After says when to ask again"),
+    ("431", "The address and the headers are too large"),
     ("500", "The server failed; its log says why"),
     ("503", "A dependency is away, or the server is stopping"),
     ("504", "The database took too long"),
@@ -117,12 +133,13 @@ const ALWAYS: [(&str, &str); 7] = [
 /// The statuses that an operation which names something, in its path or by a cursor, can have.
 const WITH_NAMES: [(&str, &str); 1] = [("404", "There is nothing of this name")];
 /// The statuses that an operation with a body can have.
-const WITH_BODY: [(&str, &str); 5] = [
+const WITH_BODY: [(&str, &str); 6] = [
     ("404", "Something that the request names is not there"),
     ("408", "The body did not arrive in time"),
     ("409", "The state of things forbids it"),
     ("413", "The body is too large"),
     ("415", "The body is not application/json"),
+    ("422", "A rule says no"),
 ];
 
 fn add_problems(operation: &mut Operation) {
@@ -139,6 +156,19 @@ fn add_problems(operation: &mut Operation) {
         let content = ContentBuilder::new().schema(Some(schema)).build();
         let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
+    }
+}
+
+/// A handler's optional body is written as "null or this"; it is meant as "nothing or this".
+fn let_the_body_be_left_out(operation: &mut Operation) {
+    let Some(body) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let Some(RefOr::T(Schema::OneOf(OneOf { items, .. }))) = &content.schema else { continue };
+        let named = items.iter().find(|item| matches!(item, RefOr::Ref(_)));
+        if let Some(named) = named.cloned() {
+            content.schema = Some(named);
+            body.required = Some(Required::False);
+        }
     }
 }
 

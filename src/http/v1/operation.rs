@@ -7,13 +7,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::body::Object;
-use super::field;
+use super::{field, labels};
 use crate::ledger::{
-    Amount, Cause, CurrencyCode, Details, Kind, Labels, Lifetime, Mode, Money, Rejection, Request, Rest, ServiceId,
-    Terms, Transaction, TransactionId, WalletId,
+    Amount, Cause, CurrencyCode, Details, Labels, Lifetime, Mode, Money, Rejection, Request, Rest, ServiceId, Terms,
+    Transaction, WalletId,
 };
 
 /// A new transaction.
@@ -48,10 +46,11 @@ pub struct NewTransaction {
     #[serde(default, deserialize_with = "field::integer_if_given")]
     pub expires_in: Option<i64>,
     /// To find it by: at most 16.
+    #[schema(schema_with = labels::schema, required = false)]
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// For people.
-    #[schema(max_length = 1000, nullable = false)]
+    #[schema(max_length = 1000, nullable = false, pattern = "^[^\\u0000]*$")]
     #[serde(default, deserialize_with = "field::not_null")]
     pub description: Option<String>,
     /// The service that it pays for.
@@ -59,11 +58,11 @@ pub struct NewTransaction {
     #[serde(default, deserialize_with = "field::integer_if_given")]
     pub service_id: Option<i64>,
     /// The caller's order.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[schema(min_length = 1, max_length = 255, nullable = false, pattern = "^[^\\u0000]*$")]
     #[serde(default, deserialize_with = "field::not_null")]
     pub order_id: Option<String>,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[schema(schema_with = key_schema, required = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
@@ -83,6 +82,7 @@ pub enum Movement {
 /// Finishes what is pending.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"amount": "60.00", "final": false}))]
 pub struct Confirmation {
     /// How much of it; all that is left when it is not said.
     #[schema(schema_with = amount_schema, required = false)]
@@ -93,7 +93,7 @@ pub struct Confirmation {
     #[serde(rename = "final", default, deserialize_with = "field::not_null")]
     pub is_final: Option<bool>,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[schema(schema_with = key_schema, required = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
@@ -101,9 +101,10 @@ pub struct Confirmation {
 /// Ends what is pending or waits.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({}))]
 pub struct Cancellation {
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[schema(schema_with = key_schema, required = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
@@ -111,13 +112,14 @@ pub struct Cancellation {
 /// Gives what is pending or waits another time to live.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"expires_in": 3600}))]
 pub struct Extension {
     /// How long from now, in seconds.
     #[schema(minimum = 1, maximum = 315360000)]
     #[serde(deserialize_with = "field::integer")]
     pub expires_in: i64,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[schema(schema_with = key_schema, required = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
@@ -125,111 +127,19 @@ pub struct Extension {
 /// Undoes a transaction of status Success.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"amount": "1.25"}))]
 pub struct Reversal {
     /// How much of it; all that is left when it is not said.
     #[schema(schema_with = amount_schema, required = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub amount: Option<Box<RawValue>>,
     /// The caller's own name for it. Goes before the header `Idempotency-Key`.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    #[schema(schema_with = key_schema, required = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
 
-/// Operations that come together.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewBatch {
-    /// In their order.
-    #[schema(min_items = 1, max_items = 10000, value_type = Vec<BatchOperation>)]
-    pub operations: Vec<Object<BatchOperation>>,
-    /// All of them or none. Otherwise each stands for itself.
-    #[serde(default)]
-    pub atomic: bool,
-    /// The caller's own name for it. Goes before the header `Idempotency-Key`. Where each operation stands for itself, those without a key of their
-    /// own get this one with `/` and their position, counted from 0.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
-    #[serde(default, deserialize_with = "field::not_null")]
-    pub idempotency_key: Option<String>,
-}
-
-/// One operation of a batch. Each kind takes the fields that it takes by itself.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"kind": "transfer", "wallet_id": 1, "to_wallet_id": 2, "currency": "USD", "amount": "1.50"}))]
-pub struct BatchOperation {
-    /// What is asked.
-    pub kind: BatchKind,
-    /// In whose line it stands.
-    #[schema(minimum = 1)]
-    #[serde(deserialize_with = "field::integer")]
-    pub wallet_id: i64,
-    /// Who receives a transfer.
-    #[schema(minimum = 1, nullable = false)]
-    #[serde(default, deserialize_with = "field::integer_if_given")]
-    pub to_wallet_id: Option<i64>,
-    /// The currency's code.
-    #[schema(min_length = 1, max_length = 16, nullable = false)]
-    #[serde(default, deserialize_with = "field::not_null")]
-    pub currency: Option<String>,
-    /// Greater than zero, in major units.
-    #[schema(schema_with = amount_schema, required = false)]
-    #[serde(default, deserialize_with = "field::not_null")]
-    pub amount: Option<Box<RawValue>>,
-    /// The transaction that a confirm, cancel, extend or reverse is about.
-    #[schema(nullable = false)]
-    #[serde(default, deserialize_with = "field::not_null")]
-    pub transaction_id: Option<Uuid>,
-    /// As of a new transaction.
-    #[serde(default)]
-    pub pending: bool,
-    /// As of a new transaction.
-    #[serde(default)]
-    pub wait_for_funds: bool,
-    /// In seconds.
-    #[schema(minimum = 1, maximum = 315360000, nullable = false)]
-    #[serde(default, deserialize_with = "field::integer_if_given")]
-    pub expires_in: Option<i64>,
-    /// Of a confirm: whether the rest goes back.
-    #[schema(default = true, nullable = false)]
-    #[serde(rename = "final", default, deserialize_with = "field::not_null")]
-    pub is_final: Option<bool>,
-    /// As of a new transaction.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// As of a new transaction.
-    #[schema(max_length = 1000, nullable = false)]
-    #[serde(default, deserialize_with = "field::not_null")]
-    pub description: Option<String>,
-    /// As of a new transaction.
-    #[schema(minimum = 1, nullable = false)]
-    #[serde(default, deserialize_with = "field::integer_if_given")]
-    pub service_id: Option<i64>,
-    /// As of a new transaction.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
-    #[serde(default, deserialize_with = "field::not_null")]
-    pub order_id: Option<String>,
-    /// Its own key, where it stands for itself.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
-    #[serde(default, deserialize_with = "field::not_null")]
-    pub idempotency_key: Option<String>,
-}
-
-/// What can be part of a batch. A balance only where each operation stands for itself.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum BatchKind {
-    Invoice,
-    Withdraw,
-    Transfer,
-    Confirm,
-    Cancel,
-    Extend,
-    Reverse,
-    Balance,
-}
-
-/// What is wrong with a request: a field that is missing or too much, or a rule.
+/// What is wrong with a request: a field that its kind needs or has no use for, or a rule.
 #[derive(Debug)]
 pub enum Unfit {
     /// The fields do not go together.
@@ -294,65 +204,7 @@ impl Reversal {
     }
 }
 
-impl BatchOperation {
-    /// What it asks.
-    pub fn request(&self) -> Result<Request, Unfit> {
-        let wallet = WalletId(self.wallet_id);
-        let movement = match self.kind {
-            BatchKind::Invoice => Movement::Invoice,
-            BatchKind::Withdraw => Movement::Withdraw,
-            BatchKind::Transfer => Movement::Transfer,
-            BatchKind::Balance => return Ok(Request::Balance { wallet }),
-            BatchKind::Confirm | BatchKind::Cancel | BatchKind::Extend | BatchKind::Reverse => {
-                return self.about(wallet);
-            }
-        };
-        let attached = Attached {
-            labels: &self.labels,
-            description: self.description.as_ref(),
-            service_id: self.service_id,
-            order_id: self.order_id.as_ref(),
-        };
-        let currency = self.currency.as_ref().ok_or(Unfit::Fields("currency is missing"))?;
-        let amount = self.amount.as_ref().ok_or(Unfit::Fields("amount is missing"))?;
-        let terms =
-            Terms { mode: mode(self.pending, self.wait_for_funds, self.expires_in)?, details: attached.details()? };
-        self::movement(movement, (self.wallet_id, self.to_wallet_id), money(currency, amount)?, terms)
-    }
-
-    fn about(&self, wallet: WalletId) -> Result<Request, Unfit> {
-        let original = self.transaction_id.map(TransactionId).ok_or(Unfit::Fields("transaction_id is missing"))?;
-        let amount = || self.amount.as_deref().map(amount).transpose();
-        Ok(match self.kind {
-            BatchKind::Confirm => {
-                let rest = if self.is_final.unwrap_or(true) { Rest::Released } else { Rest::Kept };
-                Request::Confirm { wallet, original, amount: amount()?, rest }
-            }
-            BatchKind::Extend => {
-                let expires_in = self.expires_in.ok_or(Unfit::Fields("expires_in is missing"))?;
-                Request::Extend { wallet, original, expires_in: Lifetime::from_seconds(expires_in)? }
-            }
-            BatchKind::Reverse => Request::Reverse { wallet, original, amount: amount()? },
-            _ => Request::Cancel { wallet, original, cause: Cause::Requested },
-        })
-    }
-
-    /// Which kind of operation it is.
-    pub const fn kind(&self) -> Kind {
-        match self.kind {
-            BatchKind::Invoice => Kind::Invoice,
-            BatchKind::Withdraw => Kind::Withdraw,
-            BatchKind::Transfer => Kind::Transfer,
-            BatchKind::Confirm => Kind::Confirm,
-            BatchKind::Cancel => Kind::Cancel,
-            BatchKind::Extend => Kind::Extend,
-            BatchKind::Reverse => Kind::Reverse,
-            BatchKind::Balance => Kind::Balance,
-        }
-    }
-}
-
-fn movement(
+pub(super) fn movement(
     movement: Movement,
     (wallet, to_wallet): (i64, Option<i64>),
     money: Money,
@@ -370,15 +222,15 @@ fn movement(
     }
 }
 
-struct Attached<'a> {
-    labels: &'a BTreeMap<String, String>,
-    description: Option<&'a String>,
-    service_id: Option<i64>,
-    order_id: Option<&'a String>,
+pub(super) struct Attached<'a> {
+    pub labels: &'a BTreeMap<String, String>,
+    pub description: Option<&'a String>,
+    pub service_id: Option<i64>,
+    pub order_id: Option<&'a String>,
 }
 
 impl Attached<'_> {
-    fn details(&self) -> Result<Option<Arc<Details>>, Unfit> {
+    pub fn details(&self) -> Result<Option<Arc<Details>>, Unfit> {
         let labels = Labels::new(self.labels.clone())?;
         let service = self.service_id.map(ServiceId);
         let details = Details::new(labels, self.description.cloned(), service, self.order_id.cloned())?;
@@ -386,7 +238,7 @@ impl Attached<'_> {
     }
 }
 
-fn mode(is_pending: bool, waits: bool, expires_in: Option<i64>) -> Result<Mode, Unfit> {
+pub(super) fn mode(is_pending: bool, waits: bool, expires_in: Option<i64>) -> Result<Mode, Unfit> {
     let expires_in = expires_in.map(Lifetime::from_seconds).transpose()?;
     match (is_pending, waits) {
         (true, true) => Err(Unfit::Fields("pending and wait_for_funds exclude each other")),
@@ -397,7 +249,7 @@ fn mode(is_pending: bool, waits: bool, expires_in: Option<i64>) -> Result<Mode, 
     }
 }
 
-fn money(currency: &str, amount: &RawValue) -> Result<Money, Unfit> {
+pub(super) fn money(currency: &str, amount: &RawValue) -> Result<Money, Unfit> {
     let amount = self::amount(amount)?;
     // Text that can be no currency's code is an unknown currency, like any other code that is not there.
     let currency = CurrencyCode::new(currency).ok_or(Rejection::CurrencyUnknown)?;
@@ -405,7 +257,7 @@ fn money(currency: &str, amount: &RawValue) -> Result<Money, Unfit> {
 }
 
 /// A number or a string, read exactly: no float is made on the way.
-fn amount(json: &RawValue) -> Result<Amount, Unfit> {
+pub(super) fn amount(json: &RawValue) -> Result<Amount, Unfit> {
     let text = json.get();
     match text.as_bytes().first() {
         Some(b'"') => {
@@ -413,11 +265,11 @@ fn amount(json: &RawValue) -> Result<Amount, Unfit> {
             Ok(Amount::parse(&text)?)
         }
         Some(b'-' | b'0'..=b'9') => Ok(Amount::parse(text)?),
-        _ => Err(Unfit::Fields("amount must be a string or a number")),
+        _ => Err(Rejection::AmountInvalid.into()),
     }
 }
 
-fn amount_schema() -> utoipa::openapi::schema::Schema {
+pub(super) fn amount_schema() -> utoipa::openapi::schema::Schema {
     use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,28}([.][0-9]{1,18})?$")).build();
     let number = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0.000_000_000_000_000_001)).build();
@@ -428,4 +280,15 @@ fn amount_schema() -> utoipa::openapi::schema::Schema {
             .description(Some("Greater than zero, in major units, exact."))
             .build(),
     )
+}
+
+pub(super) fn key_schema() -> utoipa::openapi::schema::Object {
+    use utoipa::openapi::schema::{ObjectBuilder, Type};
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(255))
+        .pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"))
+        .description(Some("The caller's own name for it: 1 to 255 bytes. Goes before the header `Idempotency-Key`."))
+        .build()
 }

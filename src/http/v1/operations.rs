@@ -5,16 +5,15 @@ use actix_web::web::{self, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
 
-use super::answer::{self, AtomicBatch, Manner, OneOutcome, Outcomes};
+use super::answer::{self, AtomicBatch, BatchAnswer, Manner, OneOutcome, Outcomes};
+use super::batch_operation::{BatchOperation, NewBatch};
 use super::body::Object;
 use super::endpoint::{Endpoint, Scope};
-use super::operation::{
-    BatchOperation, Cancellation, Confirmation, Extension, NewBatch, NewTransaction, Reversal, Unfit,
-};
+use super::operation::{Cancellation, Confirmation, Extension, NewTransaction, Reversal, Unfit};
 use super::query::{Query, invalid};
 use super::transaction::Transaction;
 use super::{body, transactions};
-use crate::http::error::{Fault, Problem};
+use crate::http::error::Problem;
 use crate::http::server::Context;
 use crate::http::{extract, submit};
 use crate::ledger::{Batch, IdempotencyKey, Item, Kind, Operation, Outcome, Rejection, Request, TransactionId};
@@ -45,12 +44,20 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
         ("Idempotency-Key" = Option<String>, Header, description = "The caller's own name for it", min_length = 1, max_length = 255),
         ("Prefer" = Option<String>, Header, description = "respond-async"),
     ),
-    request_body = NewTransaction,
+    request_body(content = NewTransaction, examples(
+        ("A credit" = (value = json!({"kind": "invoice", "wallet_id": 1, "currency": "USD", "amount": "100.00"}))),
+        ("A transfer" = (value = json!({"kind": "transfer", "wallet_id": 1, "to_wallet_id": 2, "currency": "USD", "amount": "1.50"}))),
+        ("A hold" = (value = json!({
+            "kind": "withdraw", "wallet_id": 1, "currency": "USD", "amount": "12.50", "pending": true, "expires_in": 900, "order_id": "order-1",
+        }))),
+        ("A debit that waits for funds" = (value = json!({
+            "kind": "withdraw", "wallet_id": 3, "currency": "USD", "amount": "5", "wait_for_funds": true, "labels": {"for": "rent"},
+        }))),
+    )),
     responses(
         (status = 201, description = "What it became", body = Transaction, headers(("Location", description = "Where it is"))),
         (status = 200, description = "What it would become: a dry run", body = Transaction),
         (status = 202, description = "It is durable", headers(("Location", description = "Where it is"))),
-        (status = 422, description = "A rule says no", body = crate::http::error::ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn create(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
@@ -80,7 +87,6 @@ pub async fn create(context: Data<Context>, request: HttpRequest, payload: Paylo
         (status = 201, description = "The confirmation", body = Transaction, headers(("Location", description = "Where it is"))),
         (status = 200, description = "What it would become: a dry run", body = Transaction),
         (status = 202, description = "It is durable", headers(("Location", description = "Where it is"))),
-        (status = 422, description = "A rule says no", body = crate::http::error::ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn confirm(
@@ -109,7 +115,6 @@ pub async fn confirm(
         (status = 201, description = "The cancellation", body = Transaction, headers(("Location", description = "Where it is"))),
         (status = 200, description = "What it would become: a dry run", body = Transaction),
         (status = 202, description = "It is durable", headers(("Location", description = "Where it is"))),
-        (status = 422, description = "A rule says no", body = crate::http::error::ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn cancel(
@@ -136,7 +141,6 @@ pub async fn cancel(
         (status = 201, description = "The extension", body = Transaction, headers(("Location", description = "Where it is"))),
         (status = 200, description = "What it would become: a dry run", body = Transaction),
         (status = 202, description = "It is durable", headers(("Location", description = "Where it is"))),
-        (status = 422, description = "A rule says no", body = crate::http::error::ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn extend(
@@ -165,7 +169,6 @@ pub async fn extend(
         (status = 201, description = "The reversal", body = Transaction, headers(("Location", description = "Where it is"))),
         (status = 200, description = "What it would become: a dry run", body = Transaction),
         (status = 202, description = "It is durable", headers(("Location", description = "Where it is"))),
-        (status = 422, description = "A rule says no", body = crate::http::error::ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn reverse(
@@ -189,12 +192,20 @@ pub async fn reverse(
         ("Idempotency-Key" = Option<String>, Header, description = "The caller's own name for it", min_length = 1, max_length = 255),
         ("Prefer" = Option<String>, Header, description = "respond-async; for an atomic batch"),
     ),
-    request_body = NewBatch,
+    request_body(content = NewBatch, examples(
+        ("A split: all or none" = (value = json!({"atomic": true, "operations": [
+            {"kind": "transfer", "wallet_id": 1, "to_wallet_id": 2, "currency": "USD", "amount": "9.50"},
+            {"kind": "transfer", "wallet_id": 1, "to_wallet_id": 3, "currency": "USD", "amount": "0.50"},
+        ]}))),
+        ("Each for itself" = (value = json!({"operations": [
+            {"kind": "invoice", "wallet_id": 1, "currency": "USD", "amount": "25", "idempotency_key": "pay-in-1"},
+            {"kind": "balance", "wallet_id": 1},
+        ]}))),
+    )),
     responses(
         (status = 201, description = "What an atomic batch became", body = AtomicBatch, headers(("Location", description = "Where it is"))),
-        (status = 200, description = "The outcome of each", body = Outcomes),
+        (status = 200, description = "The outcome of each; of a dry run what an atomic batch would become", body = BatchAnswer),
         (status = 202, description = "It is durable", headers(("Location", description = "Where it is"))),
-        (status = 422, description = "A rule says no", body = crate::http::error::ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn batch(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
@@ -216,7 +227,7 @@ pub async fn batch(context: Data<Context>, request: HttpRequest, payload: Payloa
         return carry_out(&context, operation, manner).await;
     }
     if manner != Manner::Full {
-        return Err(Fault::BodyInvalid.because("dry_run and respond-async are for atomic batches"));
+        return Err(Unfit::Fields("dry_run and respond-async are for atomic batches").into());
     }
     let operations = body.operations.iter().enumerate().map(|(position, Object(one))| {
         let idempotency_key = match (&one.idempotency_key, &key) {
@@ -295,20 +306,15 @@ fn manner(request: &HttpRequest) -> Result<Manner, Problem> {
 
 /// The caller's own name for it: the body's, else the header's.
 fn key(request: &HttpRequest, of_body: Option<&str>) -> Result<Option<IdempotencyKey>, Problem> {
-    let key = match of_body {
-        Some(key) => Some(key),
-        None => extract::idempotency_key(request.headers())?,
-    };
-    Ok(key.map(IdempotencyKey::new).transpose()?)
+    // A header that can be no key is refused although the body goes before it: its caller thinks that it says something.
+    let of_header = extract::idempotency_key(request.headers())?.map(IdempotencyKey::new).transpose()?;
+    Ok(of_body.map(IdempotencyKey::new).transpose()?.or(of_header))
 }
 
 fn refusal(unfit: Unfit) -> Refusal {
     match unfit {
         Unfit::Rejected(rejection) => rejection.into(),
-        Unfit::Fields(reason) => {
-            let fault = Fault::BodyInvalid;
-            Refusal { code: fault.code(), status: fault.status().as_u16(), reason: reason.to_owned(), item: None }
-        }
+        Unfit::Fields(reason) => Refusal { code: "contradiction", status: 422, reason: reason.to_owned(), item: None },
     }
 }
 

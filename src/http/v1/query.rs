@@ -101,7 +101,8 @@ impl Query {
         let (labels, rest) = std::mem::take(&mut self.pairs).into_iter().partition(|(name, _)| name.starts_with(LABEL));
         self.pairs = rest;
         let pairs: BTreeMap<String, String> = labels;
-        labels::checked(pairs.into_iter().map(|(name, value)| (name[LABEL.len()..].to_owned(), value)).collect())
+        labels::fitting(pairs.into_iter().map(|(name, value)| (name[LABEL.len()..].to_owned(), value)).collect())
+            .map_err(invalid)
     }
 
     /// Refuses what nobody took, naming it.
@@ -185,7 +186,7 @@ mod tests {
             check(bad, |query| query.decimal("d"), "parameter_invalid");
         }
         check("label.a=1&label.b.c=2", Query::labels, r#"{"a": "1", "b.c": "2"}"#);
-        check("label.=1", Query::labels, "labels_invalid");
+        check("label.=1", Query::labels, "parameter_invalid");
     }
 
     #[test]

@@ -56,9 +56,9 @@ fn when_money_moves_is_said_by_three_fields() {
     check(r#","wait_for_funds":true,"expires_in":1"#, Mode::WhenFunded { expires_in: Some(lifetime(1)) });
 
     let refused = |more: &str, expected: &str| check_refused("withdraw", &body(more), expected);
-    refused(r#","pending":true,"wait_for_funds":true"#, "400 contradiction");
-    refused(r#","expires_in":60"#, "400 contradiction");
-    refused(r#","pending":false,"expires_in":60"#, "400 contradiction");
+    refused(r#","pending":true,"wait_for_funds":true"#, "422 contradiction");
+    refused(r#","expires_in":60"#, "422 contradiction");
+    refused(r#","pending":false,"expires_in":60"#, "422 contradiction");
     refused(r#","pending":"true""#, "400 wrong_type");
     refused(r#","pending":1"#, "400 wrong_type");
     refused(r#","wait_for_funds":"no""#, "400 wrong_type");

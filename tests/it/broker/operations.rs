@@ -122,7 +122,7 @@ async fn a_hold_is_confirmed_in_parts_until_the_last_one_gives_the_rest_back() {
     desk.check("confirm", about(1, &hold), "200 Success original Success").await;
     desk.holds(1, "55 0 0").await;
     desk.check("withdraw", pending(usd(1, "55.01")), "422 insufficient_funds").await;
-    desk.check("withdraw", and(usd(1, "1"), json!({"expires_in": 60})), "400 contradiction").await;
+    desk.check("withdraw", and(usd(1, "1"), json!({"expires_in": 60})), "422 contradiction").await;
     desk.check("withdraw", and(pending(usd(1, "1")), json!({"expires_in": 0})), "422 expires_in_invalid").await;
 }
 
@@ -205,7 +205,7 @@ async fn withdrawals_that_wait_for_funds_are_paid_in_their_order() {
     assert_eq!(desk.status(&third).await, "Success");
     desk.holds(1, "0.5 0 0").await;
     let both = and(waits("1", json!({})), json!({"pending": true}));
-    desk.check("withdraw", both, "400 contradiction").await;
+    desk.check("withdraw", both, "422 contradiction").await;
     desk.check("withdraw", waits("0.5", json!({})), "200 Success").await;
 
     let late = desk.check("withdraw", waits("1", json!({"expires_in": 1})), "200 Created waiting").await;

@@ -153,7 +153,7 @@ async fn what_cannot_be_understood_is_refused_and_named() {
     check("/v1/transactions?limit=1001", 400, "parameter_invalid", "1000").await;
     check("/v1/transactions?created_from=yesterday", 400, "parameter_invalid", "RFC 3339").await;
     check("/v1/transactions?cursor=xyz", 400, "parameter_invalid", "cursor").await;
-    check("/v1/transactions?label.=x", 400, "labels_invalid", "label").await;
+    check("/v1/transactions?label.=x", 400, "parameter_invalid", "label").await;
     check("/v1/transactions/1", 400, "parameter_invalid", "UUID").await;
     check("/v1/transactions/01a1f9cc-28bd-7000-8000-0000000000c8", 404, "transaction_unknown", "").await;
     check("/v1/transactions/01a1f9cc-28bd-7000-8000-0000000000c8?x=1", 400, "parameter_unknown", "x").await;
