@@ -94,7 +94,9 @@ pub(super) fn batch(fields: &Fields<'_>, key: Option<IdempotencyKey>, operations
         let request = Request::Batch(Batch::new(items)?);
         return Ok(Asked::Operation(Operation { id: new_id(), idempotency_key: key, request }));
     }
-    let each = |(position, text): (usize, &&RawValue)| operation(text.get(), key.as_ref(), position);
+    let keys = key.map(|key| key.of_operations(items.len())).transpose()?;
+    let each =
+        |(position, text): (usize, &&RawValue)| operation(text.get(), || keys.as_ref().map(|key_of| key_of(position)));
     Ok(Asked::Each(items.iter().enumerate().map(each).collect()))
 }
 
@@ -113,15 +115,14 @@ fn item(text: &str) -> Result<Item, Refusal> {
 }
 
 /// One of a batch whose operations stand for themselves: its own key, or one made of the batch's key and its position.
-fn operation(text: &str, key: Option<&IdempotencyKey>, position: usize) -> Result<Operation, Refusal> {
+fn operation(text: &str, key: impl FnOnce() -> Option<IdempotencyKey>) -> Result<Operation, Refusal> {
     let fields = fields(text)?;
-    let idempotency_key = match (fields.get(Field::IdempotencyKey), key) {
-        (Some(value), _) => {
+    let idempotency_key = match fields.get(Field::IdempotencyKey) {
+        Some(value) => {
             let key = value.string().ok_or_else(|| wrong_type(Field::IdempotencyKey, "a string", value))?;
             Some(IdempotencyKey::new(&key)?)
         }
-        (None, Some(key)) => Some(IdempotencyKey::new(&format!("{}/{position}", key.as_str()))?),
-        (None, None) => None,
+        None => key(),
     };
     Ok(Operation { id: new_id(), idempotency_key, request: request(item_kind(&fields)?, &fields)? })
 }

@@ -229,11 +229,11 @@ pub async fn batch(context: Data<Context>, request: HttpRequest, payload: Payloa
     if manner != Manner::Full {
         return Err(Unfit::Fields("dry_run and respond-async are for atomic batches").into());
     }
+    let keys = key.map(|key| key.of_operations(body.operations.len())).transpose()?;
     let operations = body.operations.iter().enumerate().map(|(position, Object(one))| {
-        let idempotency_key = match (&one.idempotency_key, &key) {
-            (Some(own), _) => Some(IdempotencyKey::new(own)?),
-            (None, Some(key)) => Some(IdempotencyKey::new(&format!("{}/{position}", key.as_str()))?),
-            (None, None) => None,
+        let idempotency_key = match &one.idempotency_key {
+            Some(own) => Some(IdempotencyKey::new(own)?),
+            None => keys.as_ref().map(|key_of| key_of(position)),
         };
         let request = one.request().map_err(refusal)?;
         Ok::<_, Refusal>(Operation { id: wire::new_id(), idempotency_key, request })
