@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::FutureExt;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::SubmitError;
@@ -19,6 +20,9 @@ use crate::settings::{self, ms};
 use crate::store::{Store, StoreError, Trouble};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::seconds;
+
+/// Previews at a time: with the lanes, all connections that post.
+const PREVIEWS_MAX: usize = 4;
 
 /// What became of an operation.
 pub(super) enum Settled {
@@ -33,6 +37,7 @@ pub(super) struct Settler {
     metrics: Arc<Metrics>,
     policy: Policy,
     database_is_up: AtomicBool,
+    previews: Semaphore,
     /// Set when the stop has run out of time: nobody waits for the database any longer.
     gives_up: AtomicBool,
 }
@@ -54,6 +59,7 @@ impl Settler {
                 reconnect_pause_max: ms(settings.reconnect_pause_max_ms),
             },
             database_is_up: AtomicBool::new(true),
+            previews: Semaphore::new(PREVIEWS_MAX),
             gives_up: AtomicBool::new(false),
         }
     }
@@ -63,9 +69,13 @@ impl Settler {
         self.database_is_up.load(Ordering::Relaxed)
     }
 
-    /// See [`posting::preview`].
+    /// See [`posting::preview`]. Few at a time, and not for ever: each takes a connection.
     pub async fn preview(&self, operation: &Operation) -> Result<Outcome, StoreError> {
-        posting::preview(&self.store, operation).await
+        let preview = async {
+            let _turn = self.previews.acquire().await;
+            posting::preview(&self.store, operation).await
+        };
+        timeout(self.store.batch_timeout(), preview).await.unwrap_or_else(|_| Err(StoreError::silence()))
     }
 
     /// Ends the waiting for a database that is away.

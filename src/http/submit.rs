@@ -15,6 +15,9 @@ use crate::engine::SubmitError;
 use crate::ledger::{Operation, Outcome};
 use crate::wire::{self, Part, Refusal};
 
+/// Batches that may be in flight at least, whatever their size.
+const BATCH_SHARE: usize = 4;
+
 /// Bounds the operations in flight over HTTP, and how long a caller waits for one.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -29,9 +32,11 @@ impl Gate {
         Self { free: Arc::new(Semaphore::new(operations_max)), operations_max, time_max }
     }
 
-    /// Lets so many operations in, or none. More than may be in flight at all are let in alone.
+    /// Lets so many operations in, or none. A batch counts as its operations, but as no more than a part of what may be in flight: it neither waits until
+    /// all others are done, nor shuts them out.
     fn admit(&self, operations: usize) -> Result<OwnedSemaphorePermit, Unserved> {
-        let wanted = u32::try_from(operations.min(self.operations_max)).unwrap_or(u32::MAX);
+        let share = (self.operations_max / BATCH_SHARE).max(1);
+        let wanted = u32::try_from(operations.min(share)).unwrap_or(u32::MAX);
         Arc::clone(&self.free).try_acquire_many_owned(wanted).map_err(|_| Unserved::Overloaded)
     }
 
@@ -77,7 +82,8 @@ impl From<Refusal> for Unanswered {
 /// Says what an operation would do now, and does nothing of it. It does not take the wallet's line: it sees what is committed.
 pub async fn preview(context: &Context, operation: &Operation) -> Result<Outcome, Problem> {
     let _permit = context.gate.admit(operation.request.weight())?;
-    Ok(context.state.processor.preview(operation).await?)
+    let preview = context.state.processor.preview(operation);
+    Ok(timeout(context.gate.time_max(), preview).await.map_err(|_| Unserved::DatabaseAway)??)
 }
 
 /// Submits operations that stand for themselves, and waits for all of them.

@@ -59,7 +59,14 @@ pub async fn insert(
 ) -> Result<CurrencyRow, StoreError> {
     Ok(sqlx::query_as(
         "INSERT INTO currencies (code, name, number, scale)
-         SELECT $1, $2, coalesce($3, max(number) + 1, 1), $4
+         SELECT $1, $2,
+             coalesce($3, CASE WHEN max(number) < 32767 THEN max(number) + 1 END, (
+                 SELECT free
+                 FROM generate_series(1, 32767) AS free
+                 WHERE NOT EXISTS (SELECT FROM currencies WHERE number = free)
+                 LIMIT 1
+             )),
+             $4
          FROM currencies
          RETURNING code, name, number, scale",
     )

@@ -34,7 +34,45 @@ pub(super) fn fields(text: &str) -> Result<Fields<'_>, Refusal> {
     Ok(fields)
 }
 
+/// Whether a kind of operation takes a field. One that means something, but not here, is refused: a cancel with an amount
+/// is not to cancel everything. Fields that mean nothing anywhere are tolerated, and so is everything beside a wallet whose balance is read.
+const fn takes(kind: Kind, field: Field) -> bool {
+    match field {
+        Field::WalletId | Field::IdempotencyKey | Field::Operation => true,
+        Field::ToWalletId => matches!(kind, Kind::Transfer),
+        Field::TransactionId => matches!(kind, Kind::Confirm | Kind::Cancel | Kind::Extend | Kind::Reverse),
+        Field::Final => matches!(kind, Kind::Confirm),
+        Field::Amount => !matches!(kind, Kind::Cancel | Kind::Extend),
+        Field::ExpiresIn => matches!(kind, Kind::Invoice | Kind::Withdraw | Kind::Transfer | Kind::Extend),
+        Field::Atomic | Field::Operations => false,
+        Field::Currency
+        | Field::Pending
+        | Field::WaitForFunds
+        | Field::Labels
+        | Field::Description
+        | Field::ServiceId
+        | Field::OrderId => matches!(kind, Kind::Invoice | Kind::Withdraw | Kind::Transfer),
+    }
+}
+
+fn check_taken(kind: Kind, fields: &Fields<'_>) -> Result<(), Refusal> {
+    if matches!(kind, Kind::Balance | Kind::Batch | Kind::Stand) {
+        return Ok(());
+    }
+    // A word that says no is as good as none.
+    let is_said = |field: Field| fields.get(field).is_some_and(|value| value.bool() != Some(false));
+    match Field::ALL.into_iter().find(|field| !takes(kind, *field) && is_said(*field)) {
+        None => Ok(()),
+        Some(field) => Err(contradiction(format!("{} means nothing to {kind}", field.name()))),
+    }
+}
+
+fn contradiction(reason: String) -> Refusal {
+    Refusal { code: "contradiction", status: 422, reason, item: None }
+}
+
 pub(super) fn request(kind: Kind, fields: &Fields<'_>) -> Result<Request, Refusal> {
+    check_taken(kind, fields)?;
     let wallet = self::wallet(fields, Field::WalletId)?;
     Ok(match kind {
         Kind::Invoice => Request::Invoice { wallet, money: money(fields)?, terms: terms(fields)? },
@@ -167,8 +205,7 @@ fn terms(fields: &Fields<'_>) -> Result<Terms, Refusal> {
     let expires_in = lifetime(fields)?;
     let is_pending = bool(fields, Field::Pending)?.unwrap_or(false);
     let waits = bool(fields, Field::WaitForFunds)?.unwrap_or(false);
-    let contradicts =
-        |reason: &str| Refusal { code: "contradiction", status: 422, reason: reason.to_owned(), item: None };
+    let contradicts = |reason: &str| contradiction(reason.to_owned());
     let mode = match (is_pending, waits) {
         (true, true) => return Err(contradicts("pending and wait_for_funds exclude each other")),
         (true, false) => Mode::Pending { expires_in },

@@ -44,7 +44,7 @@ pub(super) enum Field {
 pub(super) struct Value<'a>(&'a str);
 
 impl Field {
-    const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::WalletId,
         Self::ToWalletId,
         Self::Currency,

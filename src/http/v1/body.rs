@@ -31,11 +31,12 @@ pub async fn json_or_nothing<T: DeserializeOwned>(
     payload: Payload,
 ) -> Result<T, Problem> {
     let bytes_max = context.state.settings.http.body_bytes_max;
-    if extract::content_type(request).is_some() {
-        return json_within(context, request, payload, bytes_max).await;
-    }
     let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
-    if body.is_empty() { parse(b"{}") } else { Err(not_json()) }
+    if body.is_empty() {
+        return parse(b"{}");
+    }
+    check_type(request)?;
+    Ok(parse::<Object<T>>(&body)?.0)
 }
 
 /// The same with a limit of its own. Bytes.
@@ -50,12 +51,7 @@ pub async fn json_within<T: DeserializeOwned>(
 }
 
 async fn read(context: &Context, request: &HttpRequest, payload: Payload, bytes_max: usize) -> Result<Bytes, Problem> {
-    let is_json = |content_type: &str| {
-        content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
-    };
-    if !extract::content_type(request).is_some_and(is_json) {
-        return Err(not_json());
-    }
+    check_type(request)?;
     Ok(extract::body(request, payload, bytes_max, context.gate.time_max()).await?)
 }
 
@@ -86,9 +82,15 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-fn not_json() -> Problem {
+fn check_type(request: &HttpRequest) -> Result<(), Problem> {
+    let is_json = |content_type: &str| {
+        content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    };
+    if extract::content_type(request).is_some_and(is_json) {
+        return Ok(());
+    }
     let reason = "the content type must be application/json".to_owned();
-    Refusal { code: "unsupported_content_type", status: 415, reason, item: None }.into()
+    Err(Refusal { code: "unsupported_content_type", status: 415, reason, item: None }.into())
 }
 
 /// Reads a piece of JSON as `T`.

@@ -14,6 +14,7 @@ use super::transaction::amount;
 use super::{moment, page, table, wallets};
 use crate::http::error::Problem;
 use crate::http::server::Context;
+use crate::ledger::CurrencyCode;
 use crate::store::history::Order;
 use crate::store::statements::{self, BalanceRow, EntryFilter, EntryRow};
 
@@ -187,7 +188,9 @@ fn key(row: &EntryRow) -> String {
 }
 
 fn place(key: &str) -> Result<(String, i64), Problem> {
-    let place = key.split_once(' ').and_then(|(currency, seq)| Some((currency.to_owned(), seq.parse().ok()?)));
+    let place = key
+        .split_once(' ')
+        .and_then(|(currency, seq)| Some((CurrencyCode::new(currency)?.to_string(), seq.parse().ok()?)));
     place.ok_or_else(cursor::unknown)
 }
 

@@ -132,7 +132,8 @@ pub struct WalletAlteration {
     #[serde(default, deserialize_with = "field::not_null")]
     #[schema(schema_with = labels::schema, required = false)]
     labels: Option<Labels>,
-    /// blocked: no money may leave it. open: it may again. Takes the wallet's line, behind the operations that came before.
+    /// blocked: no money may leave it. open: it may again. Takes the wallet's line, behind the operations that came before; by itself, without
+    /// the other fields.
     #[serde(default, deserialize_with = "field::not_null")]
     #[schema(nullable = false)]
     status: Option<OpenOrBlocked>,
@@ -240,6 +241,11 @@ pub async fn change(
         }
     }
     let labels = asked.labels.map(labels::checked).transpose()?.map(|labels| labels::to_json(&labels));
+    let is_named = asked.external_id.is_some() || asked.name.is_some() || labels.is_some();
+    if asked.status.is_some() && is_named {
+        // The one takes the wallet's line, the other does not: one of them could be refused when the other is done.
+        return Err(Fault::BodyInvalid.because("status is changed by itself, not together with other fields"));
+    }
     match asked.status {
         Some(OpenOrBlocked::Open) => stand(&context, id, ledger::Standing::Open).await?,
         Some(OpenOrBlocked::Blocked) => stand(&context, id, ledger::Standing::Blocked).await?,

@@ -137,6 +137,16 @@ fn operations_on_a_transaction_name_it() {
         check_refused(kind, &about(r#","amount":"all""#), "422 amount_invalid");
         check_refused(kind, &about(r#","amount":true"#), "400 wrong_type");
     }
+    for (kind, unfit) in [
+        ("cancel", r#","amount":1"#),
+        ("confirm", r#","currency":"EUR""#),
+        ("reverse", r#","final":true"#),
+        ("extend", r#","expires_in":5,"amount":1"#),
+        ("cancel", r#","pending":true"#),
+    ] {
+        check_refused(kind, &about(unfit), "422 contradiction");
+    }
+    check_refused("invoice", r#"{"wallet_id":1,"to_wallet_id":2,"currency":"USD","amount":1}"#, "422 contradiction");
     check_refused("confirm", &about(r#","final":0"#), "400 wrong_type");
     check_refused("extend", &about(""), "400 missing_field");
     check_refused("extend", &about(r#","expires_in":0"#), "422 expires_in_invalid");

@@ -230,8 +230,8 @@ async fn a_batch_has_ten_thousand_operations_at_most() {
 }
 
 #[actix_rt::test]
-async fn what_is_more_than_may_be_in_flight_is_turned_away_and_a_larger_batch_let_in_alone() {
-    let app = start_with(|settings| settings.http.in_flight_max = 2).await;
+async fn what_is_more_than_may_be_in_flight_is_turned_away_and_a_batch_is_no_more_than_a_part_of_it() {
+    let app = start_with(|settings| settings.http.in_flight_max = 1).await;
     // Someone holds the wallet, so what is asked of it stays in flight.
     let mut db_tx = app.database.pool.begin().await.expect("the database is there");
     sqlx::query("SELECT FROM wallets WHERE id = 1 FOR UPDATE").execute(&mut *db_tx).await.expect("the wallet is there");
@@ -245,7 +245,7 @@ async fn what_is_more_than_may_be_in_flight_is_turned_away_and_a_larger_batch_le
             let reply = ask(&app, path, body).await;
             assert_eq!((reply.verdict(), reply.header("retry-after")), ((429, "overloaded"), Some("1")), "{path}");
         };
-        // There is room for one more, and a batch of three wants all of it.
+        turned_away("/v1/transactions", invoice(2, "1")).await;
         turned_away(BATCHES, each(json!([invoice(2, "1"), invoice(2, "1"), invoice(2, "1")]))).await;
         turned_away(BATCHES, together(json!([invoice(2, "1"), invoice(2, "1")]))).await;
         db_tx.rollback().await.expect("the database is there");

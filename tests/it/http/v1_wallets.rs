@@ -37,6 +37,8 @@ async fn a_wallet_is_made_found_and_renamed() {
     refused(&app, "POST", "/v1/wallets", json!({ "name": "" }), 400, "body_invalid").await;
     refused(&app, "POST", "/v1/wallets", json!({ "labels": { "": "x" } }), 422, "labels_invalid").await;
     refused(&app, "POST", "/v1/wallets", json!({ "id": 1_000_000_000_000_001_i64 }), 400, "body_invalid").await;
+    // The two could not be done as one.
+    refused(&app, "PATCH", "/v1/wallets/1", json!({"status": "blocked", "name": "x"}), 400, "body_invalid").await;
     let no_json = app.post_bytes("/v1/wallets", "text/plain", "{}").await;
     assert_eq!((no_json.status, no_json.json()["code"].clone()), (415, json!("unsupported_content_type")));
     let no_method = app.send("PUT", &path, &json!({})).await;
@@ -102,11 +104,8 @@ async fn no_money_leaves_a_blocked_wallet_until_it_is_opened_again() {
     let done = || (201, String::new());
     let refused = || (409, "wallet_blocked".to_owned());
     assert_eq!(post("invoice", json!({ "amount": "10" })).await, done());
-    let blocked = app.send("PATCH", "/v1/wallets/1", &json!({ "status": "blocked", "name": "Ann" })).await;
-    assert_eq!(
-        (blocked.status, &blocked.json()["status"], &blocked.json()["name"]),
-        (200, &json!("blocked"), &json!("Ann"))
-    );
+    let blocked = app.send("PATCH", "/v1/wallets/1", &json!({ "status": "blocked" })).await;
+    assert_eq!((blocked.status, &blocked.json()["status"]), (200, &json!("blocked")));
     assert!(blocked.json()["blocked_at"].is_string(), "{blocked:?}");
     assert_eq!(app.get("/v1/wallets/1").await.json(), blocked.json());
     for kind in ["withdraw", "withdraw pending", "transfer"] {

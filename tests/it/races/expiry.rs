@@ -20,6 +20,32 @@ async fn created(database: &TestDatabase) -> usize {
 }
 
 #[actix_rt::test]
+async fn a_wallet_that_others_have_locked_holds_up_no_other_expiry() {
+    let instances = Instances::start(2).await;
+    for wallet in [1, 2] {
+        instances.ask(invoice(wallet, "10")).await;
+        instances.ask(pending(withdraw(wallet, "1"), Some(1))).await;
+    }
+    let mut lock = instances.database.pool.begin().await.expect("the database is there");
+    sqlx::query("SELECT id FROM wallets WHERE id = 1 FOR UPDATE")
+        .execute(&mut *lock)
+        .await
+        .expect("nobody else has it");
+    let (stop, stop_asked) = watch::channel(false);
+    let settings = Expiry { poll_ms: 5, claim_ms: 10_000, batch_max: 20 };
+    let (store, processor) = (instances.stores[0].clone(), instances.processors[0].clone());
+    let sweep = actix_rt::spawn(expiry::sweep(store, processor, settings, stop_asked));
+    poll_until(PATIENCE, "the other's hold expires", async || created(&instances.database).await == 1).await;
+    let left = "SELECT wallet_id FROM transactions WHERE status = 'Created'";
+    assert_eq!(instances.database.fetch(left).await, "1");
+    lock.rollback().await.expect("the database is there");
+    poll_until(PATIENCE, "its turn comes", async || created(&instances.database).await == 0).await;
+    stop.send(true).expect("it listens");
+    sweep.await.expect("it does not panic");
+    assert_books_balance(&instances.database.pool).await;
+}
+
+#[actix_rt::test]
 async fn what_expires_under_two_sweepers_while_others_confirm_and_cancel_ends_once() {
     let instances = Instances::start(1).await;
     instances.ask(invoice(1, "1000")).await;
