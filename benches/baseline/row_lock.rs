@@ -1,7 +1,6 @@
 //! One row-lock transaction per operation, on Purser's own tables: lock the balance, look the key up, write, commit.
 //!
-//! Written in three ways, each prepared once per connection. Purser's ratios are demanded beside the first; the others are for reference, and
-//! `docs/benchmarks.md` says why.
+//! Written in three ways, each prepared once per connection. Purser must reach its ratio beside every one of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,11 +27,6 @@ pub enum Way {
 impl Way {
     /// Every way there is.
     pub const ALL: [Self; 3] = [Self::RoundTrips, Self::Function, Self::Statement];
-
-    /// Whether Purser's ratio is demanded beside it.
-    pub const fn is_judged(self) -> bool {
-        matches!(self, Self::RoundTrips)
-    }
 
     /// For people.
     pub const fn title(self) -> &'static str {

@@ -43,7 +43,7 @@ pub async fn beside_an_echo(options: &Options) -> anyhow::Result<Vec<Line>> {
             "op/s",
             purser_many,
             bulk_many,
-            Target::Reference,
+            Target::AtLeast(0.7),
         ),
         Line::ratio(
             format!("{way}, one hot wallet"),

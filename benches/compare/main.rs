@@ -22,8 +22,7 @@ use baseline::echo::Manner;
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Measures Purser beside the usual ways and prints the figures side by side. The exit code is 1 when one does not reach what it
-/// must; what is for reference must reach nothing.
+/// Measures Purser beside the usual ways and prints the figures side by side. The exit code is 1 when one does not reach what it must.
 #[derive(Debug, Parser)]
 struct Options {
     /// Measure this part only

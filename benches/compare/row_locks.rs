@@ -68,8 +68,7 @@ impl Side {
     /// Purser's rounds beside it.
     pub fn line(&self, what: String, measured: &Rounds, must_reach: f64) -> Line {
         let against = format!("{}, {} at once", self.way.title(), self.concurrency);
-        let target = if self.way.is_judged() { Target::AtLeast(must_reach) } else { Target::Reference };
-        Line::ratio(what, against, "op/s", measured, &self.rounds, target)
+        Line::ratio(what, against, "op/s", measured, &self.rounds, Target::AtLeast(must_reach))
     }
 }
 

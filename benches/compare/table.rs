@@ -38,8 +38,6 @@ pub enum Target {
     AtMost(f64),
     /// Nothing: it is shown for the picture.
     Informative,
-    /// Nothing, and the table says so: what stands beside it is another thing than what must be reached.
-    Reference,
 }
 
 impl Target {
@@ -48,7 +46,7 @@ impl Target {
         match self {
             Self::AtLeast(bound) => format!(">= {}", show(bound)),
             Self::AtMost(bound) => format!("<= {}", show(bound)),
-            Self::Informative | Self::Reference => String::new(),
+            Self::Informative => String::new(),
         }
     }
 
@@ -58,7 +56,6 @@ impl Target {
             Self::AtLeast(bound) => figure >= bound,
             Self::AtMost(bound) => figure <= bound,
             Self::Informative => return Verdict::None,
-            Self::Reference => return Verdict::Reference,
         };
         if is_met { Verdict::Met } else { Verdict::NotMet }
     }
@@ -68,7 +65,6 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     None,
-    Reference,
     Met,
     NotMet,
 }
@@ -77,7 +73,6 @@ impl Verdict {
     const fn shown(self) -> &'static str {
         match self {
             Self::None => "",
-            Self::Reference => "for reference",
             Self::Met => "met",
             Self::NotMet => "**NOT met**",
         }
