@@ -7,9 +7,11 @@ use std::time::Duration;
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
+mod dialects;
 mod layers;
 mod secret;
 
+pub use dialects::{Balance, Dialects, TransactionSystem, TransactionalSystem, Wallet, WalletTest};
 pub use layers::{Layers, Origin};
 pub use secret::Secret;
 
@@ -226,23 +228,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// The older systems' interfaces.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Dialects {
-    /// System 000.
-    pub transactional_system: TransactionalSystem,
-}
-
-/// See `config/purser.toml`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each field is documented where it is set")]
-pub struct TransactionalSystem {
-    pub enabled: bool,
-    pub exchange: String,
-}
-
 impl Settings {
     /// Reads the built-in defaults, `file` if there is one, and the environment, and checks every value.
     ///
@@ -262,7 +247,6 @@ impl Settings {
     /// The first setting that cannot work, and why.
     fn problem(&self) -> Option<(&'static str, String)> {
         let Self { database, broker, engine, batch, expiry, http, telemetry: _, dialects } = self;
-        let older = &dialects.transactional_system;
         let problems = [
             ("database.url", address_problem(&database.url, "postgres", "postgres://USER:PASSWORD@HOST:5432/DATABASE")),
             ("database.read_connections_max", at_least_one(database.read_connections_max)),
@@ -302,9 +286,8 @@ impl Settings {
             ("http.request_timeout_ms", at_least_one(http.request_timeout_ms)),
             ("http.page_items_max", at_least_one(http.page_items_max)),
             ("http.page_items_max", at_most(http.page_items_max.into(), PAGE_ITEMS_MAX)),
-            ("dialects.transactional_system.exchange", name_problem(&older.exchange)),
         ];
-        problems.into_iter().find_map(|(key, problem)| Some((key, problem?)))
+        problems.into_iter().chain(dialects.problems()).find_map(|(key, problem)| Some((key, problem?)))
     }
 }
 

@@ -13,16 +13,14 @@ use super::server::{Context, State};
 use super::v1;
 use crate::telemetry::metrics::seconds;
 
-/// Every path that is served, with the method it is for; those of `/v1` come from its own table. What is in neither is counted as `other`.
-pub(super) const ROUTES: [(&str, &str); 8] = [
+/// Every path that is served, with the method it is for; those of `/v1` and of the dialects come from their own tables. What is in none is counted
+/// as `other`.
+pub(super) const ROUTES: [(&str, &str); 5] = [
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),
     ("/openapi.json", "GET"),
     ("/docs/{file:.*}", "GET"),
-    ("/invoice", "POST"),
-    ("/withdraw", "POST"),
-    ("/balance", "POST"),
 ];
 /// Methods that are counted by name.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -50,23 +48,22 @@ pub async fn measure(
 /// Makes the counters that alerts need, so that they start at 0 instead of appearing with the first event.
 pub fn start_at_zero(state: &State) {
     let metrics = &state.metrics;
-    let is_dialect_on = state.settings.dialects.transactional_system.enabled;
-    let is_served = |route: &str| is_dialect_on || !dialects::transactional_system::is_path(route);
-    let of_v1 = v1::endpoints().map(|endpoint| (endpoint.path, endpoint.method));
-    for (route, method) in ROUTES.into_iter().filter(|(route, _)| is_served(route)).chain(of_v1) {
+    let dialects = || dialects::served(&state.settings.dialects);
+    let of_tables = v1::endpoints().chain(dialects().flat_map(|dialect| dialect.endpoints));
+    for (route, method) in ROUTES.into_iter().chain(of_tables.map(|endpoint| (endpoint.path, endpoint.method))) {
         for status in STATUSES_FROM_ZERO {
             metrics.http_requests.with_label_values(&[route, method, status]);
         }
         metrics.http_request_duration.with_label_values(&[route]);
     }
-    if is_dialect_on {
-        dialects::transactional_system::start_at_zero(metrics);
+    for dialect in dialects() {
+        (dialect.start_at_zero)(metrics);
     }
 }
 
 fn route_label(pattern: Option<&str>) -> &'static str {
-    let of_v1 = v1::endpoints().map(|endpoint| endpoint.path);
-    ROUTES.into_iter().map(|(route, _)| route).chain(of_v1).find(|route| pattern == Some(*route)).unwrap_or(OTHER)
+    let of_tables = v1::endpoints().chain(dialects::endpoints()).map(|endpoint| endpoint.path);
+    ROUTES.into_iter().map(|(route, _)| route).chain(of_tables).find(|route| pattern == Some(*route)).unwrap_or(OTHER)
 }
 
 fn method_label(method: &Method) -> &'static str {

@@ -5,6 +5,7 @@
 
 pub mod auth;
 mod dialects;
+mod endpoint;
 mod error;
 mod extract;
 mod measure;

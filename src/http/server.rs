@@ -12,9 +12,10 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 
 use super::auth::{self, Auth, Rule};
+use super::endpoint::Endpoint;
 use super::error::Unserved;
 use super::submit::Gate;
-use super::{dialects, error, measure, ops, tls, v1};
+use super::{dialects, endpoint, error, measure, ops, tls, v1};
 use crate::engine::Processor;
 use crate::settings::{Settings, ms};
 use crate::store::Store;
@@ -110,23 +111,22 @@ pub(super) fn start(listener: TcpListener, state: State, shutdown_timeout_second
 
 /// What every route asks of its caller: each module of routes says it of its own. What is missing here is for administrators.
 pub(super) fn access(settings: &Settings) -> Vec<Rule> {
-    let mut rules = [ops::access(&settings.http).as_slice(), &dialects::transactional_system::ACCESS].concat();
-    rules.extend(v1::access());
-    rules
+    let dialects = dialects::served(&settings.dialects).flat_map(|dialect| dialect.endpoints);
+    ops::access(&settings.http).into_iter().chain(dialects.map(Endpoint::rule)).chain(v1::access()).collect()
 }
 
 /// A refusal in the words of whoever is served at `pattern`.
 pub(super) fn refuse(context: &Context, pattern: Option<&str>, unserved: Unserved) -> HttpResponse {
-    let in_dialect = pattern.and_then(|route| dialects::transactional_system::refuse_at(context, route, unserved));
+    let in_dialect = pattern.and_then(|path| dialects::refuse_at(context, path, unserved));
     in_dialect.unwrap_or_else(|| error::problem(unserved))
 }
 
-/// Everything that is served. A new route also goes into `measure::ROUTES`, which closes the set of labels, or into a table of `v1`.
+/// Everything that is served.
 pub(super) fn configure(routes: &mut web::ServiceConfig, settings: &Settings) {
     routes.configure(ops::configure);
     routes.configure(v1::configure);
-    if settings.dialects.transactional_system.enabled {
-        routes.configure(dialects::transactional_system::configure);
+    for dialect in dialects::served(&settings.dialects) {
+        endpoint::configure(routes, dialect.endpoints);
     }
     routes.default_service(web::to(error::route_unknown));
 }

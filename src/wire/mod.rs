@@ -6,6 +6,7 @@
 
 mod each;
 mod envelope;
+pub mod go;
 mod native;
 mod request;
 mod transactional_system;

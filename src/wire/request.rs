@@ -41,7 +41,7 @@ pub(super) enum Field {
 
 /// A value as it stands in the text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Value<'a>(&'a str);
+pub struct Value<'a>(&'a str);
 
 impl Field {
     pub(super) const ALL: [Self; 17] = [

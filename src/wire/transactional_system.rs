@@ -8,11 +8,9 @@
 
 use std::fmt::Write;
 
-use serde_json::error::Category;
-
 use super::request::{Field, Fields, Value};
 use super::{
-    Amount, CurrencyCode, Kind, Outcome, Refusal, Rejection, Reply, Request, envelope, malformed, unknown_operation,
+    Amount, CurrencyCode, Kind, Outcome, Refusal, Rejection, Reply, Request, envelope, go, malformed, unknown_operation,
 };
 use crate::ledger::{Answer, CurrencyBalance, Money, Terms, WalletId};
 
@@ -46,33 +44,7 @@ pub(super) fn fields(kind: Kind, text: &str) -> Result<Fields<'_>, Refusal> {
         Ok(fields) => Ok(fields),
         // To Go, `null` leaves everything as it is: at zero.
         Err(_) if text.trim_ascii() == "null" => Ok(Fields::default()),
-        Err(error) => Err(malformed(match error.classify() {
-            Category::Data => {
-                let kind = Value::of(text.trim_ascii()).kind();
-                format!("json: cannot unmarshal {kind} into Go value of type {}", go_struct.0)
-            }
-            Category::Eof => "unexpected end of JSON input".to_owned(),
-            Category::Syntax | Category::Io => syntax_error(text, &error),
-        })),
-    }
-}
-
-/// Go names the character it stumbled on. The place is the one where serde_json did, which is the same for what is common.
-fn syntax_error(text: &str, error: &serde_json::Error) -> String {
-    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
-    // Columns count bytes from 1.
-    let offset = line.floor_char_boundary(error.column().saturating_sub(1));
-    let before = line[..offset].trim_ascii_end().bytes().next_back();
-    match line[offset..].chars().next() {
-        None => "unexpected end of JSON input".to_owned(),
-        Some(character) => {
-            let looking_for = match before {
-                None | Some(b':' | b'[') => "beginning of value",
-                Some(b'{' | b',') => "beginning of object key string",
-                Some(_) => return format!("invalid character '{character}' in JSON: {error}"),
-            };
-            format!("invalid character '{character}' looking for {looking_for}")
-        }
+        Err(error) => Err(malformed(go::parse_error(go_struct.0, text, &error))),
     }
 }
 
@@ -111,12 +83,7 @@ impl GoStruct {
     }
 
     fn type_error(self, value: Value<'_>, name: &str, go_type: &str) -> Refusal {
-        let got = match value.kind() {
-            // Go shows the number where it is one of the wrong sort.
-            "number" if go_type == "int" => format!("number {}", value.text()),
-            kind => kind.to_owned(),
-        };
-        let reason = format!("json: cannot unmarshal {got} into Go struct field {}.{name} of type {go_type}", self.0);
+        let reason = go::type_error(self.0, name, value, go_type);
         Refusal { code: "wrong_type", status: 400, reason, item: None }
     }
 }

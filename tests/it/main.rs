@@ -2,6 +2,7 @@
 
 mod broker;
 mod cli;
+mod dialects;
 mod engine;
 mod http;
 mod posting;

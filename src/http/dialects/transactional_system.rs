@@ -4,55 +4,56 @@
 //! envelope's code as the status. An `Idempotency-Key` header makes a request safe to repeat.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, ContentType, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{ContentType, RETRY_AFTER};
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use crate::http::auth::Rule;
+use super::Dialect;
+use crate::http::endpoint::{Endpoint, Scope};
 use crate::http::error::Unserved;
 use crate::http::extract;
 use crate::http::server::Context;
 use crate::http::submit::{self, Unanswered};
 use crate::ledger::Kind;
 use crate::telemetry::Metrics;
-use crate::wire::{self, Dialect, Message, Reply};
+use crate::wire::{self, Message, Reply};
 
-const DIALECT: Dialect = Dialect::TransactionalSystem;
-/// What may be asked, and where.
-const PATHS: [(&str, Kind); 3] =
-    [("/invoice", Kind::Invoice), ("/withdraw", Kind::Withdraw), ("/balance", Kind::Balance)];
-/// What each route asks of its caller.
-pub const ACCESS: [Rule; 3] =
-    [Rule::write("POST", "/invoice"), Rule::write("POST", "/withdraw"), Rule::read("POST", "/balance")];
+/// What the server needs to know of it.
+pub const DIALECT: Dialect = Dialect {
+    is_enabled: |settings| settings.transactional_system.enabled,
+    endpoints: &[
+        Endpoint::new("POST", "/invoice", Scope::Write, || web::to(invoice)),
+        Endpoint::new("POST", "/withdraw", Scope::Write, || web::to(withdraw)),
+        Endpoint::new("POST", "/balance", Scope::Read, || web::to(balance)),
+    ],
+    refuse: |context, path, unserved| refuse(context, kind_at(path), unserved),
+    start_at_zero,
+};
+const WORDS: wire::Dialect = wire::Dialect::TransactionalSystem;
+/// What may be asked. Its path is its word.
+const KINDS: [Kind; 3] = [Kind::Invoice, Kind::Withdraw, Kind::Balance];
 /// The statuses that 000's own dashboards know.
 const STATUSES_FROM_ZERO: [&str; 3] = ["200", "400", "500"];
 
-pub fn configure(routes: &mut web::ServiceConfig) {
-    for (path, kind) in PATHS {
-        let handler = move |context: Data<Context>, request: HttpRequest, payload: Payload| async move {
-            answer(&context, kind, &request, payload).await
-        };
-        let wrong_method =
-            move |context: Data<Context>| async move { refuse(&context, kind, Unserved::MethodNotAllowed) };
-        routes.service(web::resource(path).route(web::post().to(handler)).default_service(web::to(wrong_method)));
-    }
+async fn invoice(context: Data<Context>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&context, Kind::Invoice, &request, payload).await
 }
 
-/// Whether `route` is one of this dialect's.
-pub fn is_path(route: &str) -> bool {
-    PATHS.iter().any(|(path, _)| *path == route)
+async fn withdraw(context: Data<Context>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&context, Kind::Withdraw, &request, payload).await
 }
 
-/// What HTTP itself refuses at `route`, in this dialect's words; `None` if it is another's route.
-pub fn refuse_at(context: &Context, route: &str, unserved: Unserved) -> Option<HttpResponse> {
-    let (_, kind) = PATHS.iter().find(|(path, _)| *path == route)?;
-    Some(refuse(context, *kind, unserved))
+async fn balance(context: Data<Context>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&context, Kind::Balance, &request, payload).await
 }
 
-/// Makes this dialect's counters, so that they start at 0.
-pub fn start_at_zero(metrics: &Metrics) {
-    for (_, kind) in PATHS {
+fn kind_at(path: &str) -> Kind {
+    KINDS.into_iter().find(|kind| path == format!("/{kind}")).expect("the server asks at this dialect's paths only")
+}
+
+fn start_at_zero(metrics: &Metrics) {
+    for kind in KINDS {
         for status in STATUSES_FROM_ZERO {
             metrics.app_queries_status.with_label_values(&[kind.as_str(), status]);
         }
@@ -63,9 +64,9 @@ async fn answer(context: &Context, kind: Kind, request: &HttpRequest, payload: P
     match serve(context, kind, request, payload).await {
         Ok(reply) => respond(context, kind, reply),
         Err(Unanswered::Refused(refusal)) => {
-            respond(context, kind, wire::reply_refusal(DIALECT, kind.as_str(), &refusal))
+            respond(context, kind, wire::reply_refusal(WORDS, kind.as_str(), &refusal))
         }
-        Err(Unanswered::Failed(error)) => respond(context, kind, wire::reply_failure(DIALECT, kind.as_str(), &error)),
+        Err(Unanswered::Failed(error)) => respond(context, kind, wire::reply_failure(WORDS, kind.as_str(), &error)),
         Err(Unanswered::Unserved(unserved)) => refuse(context, kind, unserved),
     }
 }
@@ -74,7 +75,7 @@ async fn serve(context: &Context, kind: Kind, request: &HttpRequest, payload: Pa
     let bytes_max = context.state.settings.http.body_bytes_max;
     let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
     let message = Message {
-        dialect: DIALECT,
+        dialect: WORDS,
         operation: kind.as_str(),
         content_type: extract::content_type(request),
         body: &body,
@@ -86,7 +87,7 @@ async fn serve(context: &Context, kind: Kind, request: &HttpRequest, payload: Pa
     };
     let asked = operation.request.clone();
     let outcome = submit::submit(context, operation).await?;
-    Ok(wire::reply_to(DIALECT, &asked, &outcome))
+    Ok(wire::reply_to(WORDS, &asked, &outcome))
 }
 
 /// What HTTP itself refuses, in 000's envelope. That system has no such statuses, so HTTP's own stand.
@@ -97,9 +98,6 @@ fn refuse(context: &Context, kind: Kind, unserved: Unserved) -> HttpResponse {
     let mut response = respond(context, kind, Reply { status, body });
     if let Some(seconds) = unserved.retry_after_seconds() {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
-    }
-    if unserved == Unserved::MethodNotAllowed {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     }
     response
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body;
-use super::endpoint::{Endpoint, Scope};
 use super::field;
 use super::query::Query;
+use crate::http::endpoint::{Endpoint, Scope};
 use crate::http::error::{Fault, Problem};
 use crate::http::server::Context;
 use crate::ledger::Rejection;

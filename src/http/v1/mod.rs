@@ -8,7 +8,6 @@ mod batch_operation;
 mod body;
 mod currencies;
 mod cursor;
-mod endpoint;
 mod field;
 mod labels;
 mod moment;
@@ -28,8 +27,8 @@ mod wallets;
 use actix_web::web;
 
 use super::auth::Rule;
+use super::endpoint::{self, Endpoint};
 
-pub use endpoint::{Endpoint, Scope};
 pub use openapi::document;
 
 /// Every resource's endpoints. A new resource's table goes here, its handlers and schemas into [`openapi`].

@@ -7,9 +7,9 @@ use serde::Serialize;
 use time::{Date, Month, OffsetDateTime, UtcOffset};
 use utoipa::ToSchema;
 
-use super::endpoint::Endpoint;
 use super::query::{Query, invalid};
 use super::table;
+use crate::http::endpoint::Endpoint;
 use crate::http::error::Problem;
 use crate::http::server::Context;
 use crate::store::reports::{self, RevenueRow};

@@ -10,10 +10,10 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::body::{self, Object};
 use super::cursor::{self, Cursors};
-use super::endpoint::{Endpoint, Scope};
 use super::field::{self, TEXT_LENGTH_MAX};
 use super::query::{Query, path_number};
 use super::{moment, page};
+use crate::http::endpoint::{Endpoint, Scope};
 use crate::http::error::{Fault, Problem};
 use crate::http::server::Context;
 use crate::store::StoreError;

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cursor::{self, Cursors};
-use super::endpoint::Endpoint;
 use super::query::{Query, path_number};
 use super::transaction::amount;
 use super::{moment, page, table, wallets};
+use crate::http::endpoint::Endpoint;
 use crate::http::error::Problem;
 use crate::http::server::Context;
 use crate::ledger::CurrencyCode;

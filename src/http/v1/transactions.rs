@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cursor::{self, Cursors};
-use super::endpoint::{Endpoint, Scope};
 use super::labels;
 use super::operations;
 use super::page;
 use super::query::{ID_MAX, Query, invalid};
 use super::transaction::{KINDS, STATUSES, Transaction};
+use crate::http::endpoint::{Endpoint, Scope};
 use crate::http::error::{Fault, Problem};
 use crate::http::server::Context;
 use crate::ledger::key::KEY_BYTES_MAX;

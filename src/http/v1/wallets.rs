@@ -8,12 +8,12 @@ use utoipa::ToSchema;
 
 use super::body;
 use super::cursor::{self, Cursors};
-use super::endpoint::{Endpoint, Scope};
 use super::field::{self, TEXT_LENGTH_MAX};
 use super::labels::{self, Labels};
 use super::moment;
 use super::page;
 use super::query::{Query, path_number};
+use crate::http::endpoint::{Endpoint, Scope};
 use crate::http::error::{Fault, Problem, ProblemBody};
 use crate::http::server::Context;
 use crate::http::submit;

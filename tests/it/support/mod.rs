@@ -6,6 +6,7 @@ pub mod amqp;
 pub mod app;
 pub mod audit;
 pub mod database;
+pub mod golden;
 pub mod operations;
 pub mod proxy;
 pub mod requests;

@@ -1,10 +1,12 @@
-//! How a route of `/v1` is declared: one line in its resource's table, from which it is served, measured and guarded.
+//! How a route of `/v1` or of a dialect is declared: one line in a table, from which it is served, measured and guarded.
 
-use actix_web::web;
-use actix_web::{Route, guard};
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, Route, guard};
 
-use crate::http::auth::{Access, Rule};
-use crate::http::error;
+use super::auth::{Access, Rule};
+use super::error::Unserved;
+use super::server::{self, Context};
 pub use crate::store::keys::Scope;
 
 /// One method of one path.
@@ -43,7 +45,7 @@ impl Endpoint {
             "POST" => route.guard(guard::Post()),
             "PATCH" => route.guard(guard::Patch()),
             "DELETE" => route.guard(guard::Delete()),
-            method => unreachable!("{method} is no method of /v1"),
+            method => unreachable!("no table names the method {method}"),
         }
     }
 }
@@ -63,9 +65,15 @@ pub fn configure(routes: &mut web::ServiceConfig, endpoints: &[Endpoint]) {
             _ => std::slice::from_ref(&endpoint.method),
         });
         let allowed = methods.copied().collect::<Vec<_>>().join(", ");
-        let wrong_method = web::to(move || {
+        let allowed = HeaderValue::from_str(&allowed).expect("methods are text");
+        let wrong_method = web::to(move |context: Data<Context>, request: HttpRequest| {
             let allowed = allowed.clone();
-            async move { error::method_not_allowed(allowed) }
+            async move {
+                let pattern = request.match_pattern();
+                let mut response = server::refuse(&context, pattern.as_deref(), Unserved::MethodNotAllowed);
+                response.headers_mut().insert(ALLOW, allowed);
+                response
+            }
         });
         routes.service(resource.default_service(wrong_method));
     }
