@@ -181,6 +181,7 @@ pub const fn status_of(rejection: Rejection) -> u16 {
         | Rejection::NotExpired
         | Rejection::ReversalOfReversal
         | Rejection::NotReversible
+        | Rejection::ReferenceTaken
         | Rejection::Cancelled
         | Rejection::Expired => 409,
         Rejection::IdempotencyKeyInvalid
@@ -191,6 +192,7 @@ pub const fn status_of(rejection: Rejection) -> u16 {
         | Rejection::LabelsInvalid
         | Rejection::DescriptionInvalid
         | Rejection::OrderIdInvalid
+        | Rejection::ReferenceInvalid
         | Rejection::BatchEmpty
         | Rejection::BatchTooLarge
         | Rejection::ItemNotAllowed
