@@ -1,10 +1,9 @@
 //! References on a real PostgreSQL: taken, passed on and given back in the commit of the transactions that they name.
 
-use std::time::Duration;
-
 use purser::ledger::{Operation, Reference};
 use purser::posting::{Attempt, post, preview};
-use purser::store::{Store, Trouble, references};
+use purser::store::{Store, StoreError, Trouble, references};
+use sqlx::AssertSqlSafe;
 
 use super::{store, word};
 use crate::support::{PATIENCE, Script, TestDatabase, assert_books_balance, poll_until};
@@ -139,12 +138,7 @@ async fn who_meets_another_in_a_reference_writes_nothing_and_finds_it_taken() {
         async move { post(&store, &batch, Attempt::First).await }
     };
     let posting = tokio::spawn(post_once());
-    let waiting = format!(
-        "SELECT count(*) FROM pg_stat_activity
-         WHERE datname = '{}' AND application_name = 'purser' AND wait_event_type = 'Lock'",
-        database.name
-    );
-    poll_until(PATIENCE, "it waits for the other", async || database.fetch(&waiting).await == "1").await;
+    until_a_batch_waits(&database).await;
     other.commit().await.unwrap();
     let error = posting.await.unwrap().expect_err("the other was first");
     assert_eq!((error.trouble(), error.constraint()), (Trouble::Conflict, Some("transaction_references_pkey")));
@@ -156,47 +150,57 @@ async fn who_meets_another_in_a_reference_writes_nothing_and_finds_it_taken() {
     assert_books_balance(&database.pool).await;
 }
 
-/// Many at once, each with several references in an order of its own: nobody waits in a circle.
+/// So that nobody waits in a circle: references are taken one by one in one order, and given back after that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn batches_that_take_the_same_references_in_other_orders_do_not_deadlock() {
-    let database = TestDatabase::with_wallets(40).await;
-    let post_many = |lane: i64| {
-        let store = store(&database);
-        async move {
-            let (mut script, mut won) = (Script::default(), 0);
-            for round in 0..30 {
-                // Own wallets, shared references: a few to begin with, and a hold of an earlier round that is given back.
-                let numbers = (0..8).map(|n| if lane % 2 == 0 { n } else { 7 - n });
-                let mut sentences: Vec<String> = numbers
-                    .map(|n| {
-                        format!("invoice {} 1 USD pending reference r{round}n{n} as h{round}n{n}", lane * 8 + n + 1)
-                    })
-                    .collect();
-                if round > 0 {
-                    let cancels = (0..8).map(|n| format!("cancel {} @h{}n{n}", lane * 8 + n + 1, round - 1));
-                    sentences.extend(cancels);
-                }
-                let batch: Vec<Operation> = sentences.iter().map(|sentence| script.say(sentence)).collect();
-                let outcomes = loop {
-                    match post(&store, &batch, Attempt::First).await {
-                        Ok(outcomes) => break outcomes,
-                        Err(error) => {
-                            assert_eq!(error.sqlstate(), "23505", "{error:?}");
-                            tokio::time::sleep(Duration::from_millis(1)).await;
-                        }
-                    }
-                };
-                won += outcomes.iter().take(8).filter(|outcome| outcome.label() == "Created").count();
-            }
-            won
-        }
+async fn references_are_taken_in_the_order_of_their_bytes_before_any_is_given_back() {
+    let database = TestDatabase::create().await;
+    let (store, mut script) = (store(&database), Script::default());
+    assert_eq!(say(&store, &script.say_all(&["invoice 1 1 USD pending reference a as h"])).await, ["Created"]);
+    let (mut other, mut looker) = (database.pool.begin().await.unwrap(), database.pool.acquire().await.unwrap());
+    sqlx::query("INSERT INTO transaction_references VALUES ('m', gen_random_uuid())")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let batch = script.say_all(&[
+        "cancel 1 @h",
+        "invoice 3 1 USD reference z",
+        "invoice 2 1 USD reference m",
+        "invoice 4 1 USD reference Z",
+        "invoice 5 1 USD reference b",
+    ]);
+    let posting = {
+        let store = store.clone();
+        tokio::spawn(async move { say(&store, &batch).await })
     };
-    let lanes: Vec<_> = (0..4).map(|lane| tokio::spawn(post_many(lane))).collect();
-    let mut won = 0;
-    for lane in lanes {
-        won += lane.await.expect("nobody deadlocks");
+    until_a_batch_waits(&database).await;
+    // What nobody is taking or giving back can be had at once.
+    let mut is_free = async |statement: &str| {
+        let statement = format!("BEGIN; SET LOCAL lock_timeout = '20ms'; {statement}; ROLLBACK");
+        let asked = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *looker).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut *looker).await.unwrap();
+        let is_kept = |error: sqlx::Error| StoreError::from(error).trouble() == Trouble::Locked;
+        asked.map_or_else(|error| !is_kept(error), |_| true)
+    };
+    for (reference, expected) in [("Z", false), ("b", false), ("m", false), ("z", true)] {
+        let insert = format!("INSERT INTO transaction_references VALUES ('{reference}', gen_random_uuid())");
+        assert_eq!(is_free(&insert).await, expected, "{reference}");
     }
-    // One who is late finds references that were given back meanwhile, so some are won twice.
-    assert!(won >= 30 * 8, "every reference is won by someone: {won}");
+    assert!(
+        is_free("SELECT FROM transaction_references WHERE reference = 'a' FOR UPDATE").await,
+        "it is given back last"
+    );
+    other.rollback().await.unwrap();
+    assert_eq!(posting.await.unwrap(), ["Success"; 5]);
+    let kept = "SELECT string_agg(reference, ' ' ORDER BY reference) FROM transaction_references";
+    assert_eq!(database.fetch(kept).await, "Z b m z");
     assert_books_balance(&database.pool).await;
+}
+
+async fn until_a_batch_waits(database: &TestDatabase) {
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = '{}' AND application_name = 'purser' AND wait_event_type = 'Lock'",
+        database.name
+    );
+    poll_until(PATIENCE, "a batch waits for another", async || database.fetch(&waiting).await == "1").await;
 }
