@@ -80,8 +80,9 @@ async fn serve(context: &Context, request: &HttpRequest, payload: Payload) -> Re
     let query = Query::parse(request.query_string()).ok_or(ErrorText::bad("query string parsing"))?;
     let bytes_max = context.state.settings.http.body_bytes_max;
     let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
-    let payment = std::str::from_utf8(&body).ok().and_then(|text| Payment::read(text).ok());
-    let payment = payment.ok_or(ErrorText::bad(error_text::JSON_UNREADABLE))?;
+    // What is no UTF-8 in a string is replaced, as Go does it.
+    let text = String::from_utf8_lossy(&body);
+    let payment = Payment::read(&text).map_err(|_| ErrorText::bad(error_text::JSON_UNREADABLE))?;
     let client = query.first("client").and_then(|client| client.parse().ok()).map(WalletId);
     let client = client.ok_or(ErrorText::bad("converting to domain struct"))?;
 

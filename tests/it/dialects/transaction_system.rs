@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::future::join_all;
+use purser::settings::AuthMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -26,6 +27,7 @@ async fn while_the_database_is_away_the_answer_is_to_check_the_balance() {
         let app = start_with(|settings| {
             settings.database.acquire_timeout_ms = 200;
             settings.http.request_timeout_ms = 500;
+            settings.engine.drain_timeout_ms = 500;
         })
         .await;
         app.database.alter("ALLOW_CONNECTIONS false").await;
@@ -39,6 +41,31 @@ async fn while_the_database_is_away_the_answer_is_to_check_the_balance() {
         app
     })
     .await;
+}
+
+#[actix_rt::test]
+async fn what_http_itself_refuses_is_plain_text_too() {
+    golden::check(FOLDER, "keyless", async || start_with(|settings| settings.http.auth = AuthMode::On).await).await;
+    golden::check(FOLDER, "limits", async || {
+        start_with(|settings| {
+            settings.http.body_bytes_max = 64;
+            settings.http.in_flight_max = 0;
+        })
+        .await
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_name_in_another_encoding_is_read_as_go_reads_it() {
+    let app = start_with(|_| {}).await;
+    let body =
+        [br#"{"clientName":""#.as_slice(), b"\xcc\xe0\xf0\xea", br#"","orderID":1,"typeTXN":"deposit","amount":1}"#];
+    assert_eq!(app.post_bytes("/pay/?client=1", "application/json", body.concat()).await.status, 200);
+    let name = app.database.fetch("SELECT labels->>'client_name' FROM transactions").await;
+    assert_eq!(name, "\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+    let outside = app.post_bytes("/pay/?client=1", "application/json", b"{\xcc}".to_vec()).await;
+    assert_eq!((outside.status, outside.body.as_str()), (400, "unmarshalling JSON error\n"));
 }
 
 /// What a client says and what it hears.
@@ -158,9 +185,9 @@ async fn where_the_dialect_is_switched_off_nothing_is_served() {
 /// Clients that pay all the time.
 const CLIENTS: i64 = 9;
 /// How often the server is killed.
-const KILLS: usize = 3;
+const KILLS: usize = 5;
 /// Payments that are answered in each of its lives, at least.
-const ANSWERED_PER_LIFE: usize = 200;
+const ANSWERED_PER_LIFE: usize = 400;
 
 /// How a client sees to it that it pays once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
