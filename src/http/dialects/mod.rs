@@ -23,6 +23,7 @@ macro_rules! dialects {
 
 dialects! {
     transactional_system,
+    wallet_test,
 }
 
 /// One older system's interface, as the server sees it.
