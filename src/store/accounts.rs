@@ -45,12 +45,7 @@ const SELECT: [&str; 2] = [
 ];
 
 /// The first `limit` accounts after an id, by id. `currency_label` is the label that names a wallet's currency.
-pub async fn list(
-    pool: &PgPool,
-    currency_label: &str,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<AccountRow>, StoreError> {
+pub async fn list(pool: &PgPool, currency_label: &str, after: i64, limit: i64) -> Result<Vec<AccountRow>, StoreError> {
     let mut query = select(currency_label);
     query.push("> ").push_bind(after).push(" ORDER BY wallets.id LIMIT ").push_bind(limit);
     Ok(query.build_query_as().fetch_all(pool).await?)

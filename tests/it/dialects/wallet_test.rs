@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
-use purser::settings::Secret;
+use purser::settings::{AuthMode, Secret};
 use rand::Rng;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::start_with;
 use crate::support::app::{Answer, metric_in};
+use crate::support::server::purser;
 use crate::support::{PATIENCE, RoundRobin, TestApp, TestDatabase, assert_books_balance, golden, poll_until};
 
 const TO_SELF: &str = "Could not make payment to self";
@@ -85,7 +86,8 @@ async fn every_answer_is_as_documented() {
 async fn an_account_is_made_listed_and_found() {
     let app = start_empty().await;
     let id = account(&app, "test account", "1000", USD).await;
-    let expected = json!({ "ID": id, "Name": "test account", "CurrencyID": 1, "CurrencyName": "USD", "Amount": "1000" });
+    let expected =
+        json!({ "ID": id, "Name": "test account", "CurrencyID": 1, "CurrencyName": "USD", "Amount": "1000" });
     assert_eq!(items(&app, "/accounts", "Accounts").await, [expected.clone()]);
     assert_eq!(app.get(&format!("/account/{id}")).await.json(), expected);
     assert_books_balance(&app.database.pool).await;
@@ -100,7 +102,10 @@ async fn a_payment_of_a_hundred_millionth_is_made_and_listed() {
     let mut expected = made.json();
     expected["CurrencyName"] = json!("USD");
     assert_eq!(items(&app, "/payments", "Payments").await, [expected]);
-    assert_eq!((amount_of(&app, buyer).await.as_str(), amount_of(&app, seller).await.as_str()), ("9.99999999", "0.00000001"));
+    assert_eq!(
+        (amount_of(&app, buyer).await.as_str(), amount_of(&app, seller).await.as_str()),
+        ("9.99999999", "0.00000001")
+    );
 }
 
 #[actix_rt::test]
@@ -120,8 +125,7 @@ async fn a_payment_is_made_once_and_only_as_the_rules_allow() {
     let buyer = account(&app, "buyer", "500.0", USD).await;
     let (seller, in_rub) = (account(&app, "seller", "0", USD).await, account(&app, "seller in RUB", "0", RUB).await);
     let amount = "250.00000001";
-    for (to, amount, text) in
-        [(in_rub, amount, OTHER_CURRENCY), (buyer, amount, TO_SELF), (seller, "0", NOT_POSITIVE)]
+    for (to, amount, text) in [(in_rub, amount, OTHER_CURRENCY), (buyer, amount, TO_SELF), (seller, "0", NOT_POSITIVE)]
     {
         let refused = pay(&app, buyer, to, amount).await;
         assert_eq!((refused.status, refused.json()), (400, error(text)));
@@ -141,14 +145,16 @@ async fn parallel_payments_through_two_instances_keep_every_cent() {
     let app = start_empty().await;
     let second = start_beside(&app).await;
     let balancer = RoundRobin::start(vec![app.address, second.address]).await;
-    let mut accounts = vec![account(&app, "account 0", "500.0", USD).await, account(&app, "account 1", "600.0", RUB).await];
+    let mut accounts =
+        vec![account(&app, "account 0", "500.0", USD).await, account(&app, "account 1", "600.0", RUB).await];
     for number in 1..98_i64 {
         accounts.push(account(&app, &format!("zero account {number}"), "0", number % 2 + 1).await);
     }
     assert_eq!(accounts.len(), 99);
 
     let clients = (0..100).map(|_| tokio::spawn(client(balancer, accounts.clone())));
-    let made: Vec<BTreeSet<i64>> = join_all(clients).await.into_iter().map(|made| made.expect("no client panics")).collect();
+    let made: Vec<BTreeSet<i64>> =
+        join_all(clients).await.into_iter().map(|made| made.expect("no client panics")).collect();
     let made_count: usize = made.iter().map(BTreeSet::len).sum();
     let made: BTreeSet<i64> = made.into_iter().flatten().collect();
 
@@ -283,6 +289,27 @@ async fn what_http_refuses_is_said_in_its_words() {
     let refused = create(&app, &"n".repeat(64), "1", USD).await;
     assert_eq!((refused.status, refused.content_type.as_str()), (413, "application/json"));
     assert_eq!(refused.json(), error("the body is larger than this server reads"));
+}
+
+#[actix_rt::test]
+async fn who_may_not_is_told_in_its_words() {
+    let app = start_with(|settings| settings.http.auth = AuthMode::On).await;
+    let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client is made");
+    let arguments = ["keys", "create", "--name", "of a test", "--scope", "read"];
+    let made = purser(&arguments).env("DATABASE_URL", &app.database.url).output().expect("the binary starts");
+    let key = String::from_utf8(made.stdout).expect("a key is text");
+    let check = async |request: reqwest::RequestBuilder, expected: u16| {
+        let response = request.send().await.expect("the server answers");
+        assert_eq!(response.status().as_u16(), expected);
+        let body: Value = response.json().await.expect("it is JSON");
+        assert!(expected == 200 || body["Error"].is_string(), "{body}");
+    };
+    check(client.get(app.url("/accounts")), 401).await;
+    check(client.get(app.url("/accounts")).bearer_auth(key.trim()), 200).await;
+    check(client.get(app.url("/payments")).bearer_auth(key.trim()), 200).await;
+    // To look is not to pay.
+    check(client.post(app.url("/payments")).body("{}").bearer_auth(key.trim()), 403).await;
+    check(client.post(app.url("/accounts")).body("{}").bearer_auth(key.trim()), 403).await;
 }
 
 #[actix_rt::test]

@@ -37,7 +37,8 @@ const OPENING_KEY: &str = "wallet-test:opening";
 const NAME_CHARACTERS_MAX: usize = 255;
 
 const NAME_TAKEN: &str = r#"pq: duplicate key value violates unique constraint "accounts_name_key""#;
-const AMOUNT_NEGATIVE: &str = r#"pq: new row for relation "accounts" violates check constraint "accounts_balance_check""#;
+const AMOUNT_NEGATIVE: &str =
+    r#"pq: new row for relation "accounts" violates check constraint "accounts_balance_check""#;
 const CURRENCY_UNKNOWN: &str =
     r#"pq: insert or update on table "accounts" violates foreign key constraint "accounts_currency_id_fkey""#;
 

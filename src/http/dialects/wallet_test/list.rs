@@ -2,10 +2,10 @@
 //!
 //! Each page is one short read: a list of more than [`PAGE_ITEMS`] is not of one moment, and a caller who reads slowly holds nothing in the database.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::web::Bytes;
-use actix_web::HttpResponse;
 use futures::stream;
 
 use super::words::{self, No};

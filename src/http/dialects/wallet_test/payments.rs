@@ -1,5 +1,6 @@
 //! System 003's payments: transfers in the buyer's currency.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use actix_web::http::StatusCode;
@@ -9,9 +10,9 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::accounts;
 use super::list::{self, PAGE_ITEMS, Page};
 use super::words::{self, No, Unfit};
-use super::accounts;
 use crate::http::extract;
 use crate::http::server::Context;
 use crate::http::submit;
@@ -87,8 +88,7 @@ async fn try_make(context: &Context, request: &HttpRequest, payload: Payload) ->
     let key = extract::idempotency_key(request.headers())?;
     let idempotency_key = key.map(IdempotencyKey::new).transpose().map_err(refused)?;
     let (money, currency_number) = translate(context, &asked).await?;
-    let transfer =
-        Request::Transfer { wallet: asked.buyer, to_wallet: asked.seller, money, terms: Terms::default() };
+    let transfer = Request::Transfer { wallet: asked.buyer, to_wallet: asked.seller, money, terms: Terms::default() };
     let operation = Operation { id: wire::new_id(), idempotency_key, request: transfer };
     match submit::submit(context, operation).await?.result {
         Ok(Answer::Transaction(made)) => {
@@ -139,7 +139,7 @@ fn refused(rejection: Rejection) -> No {
         Rejection::AmountNotPositive => "Amount should be positive".into(),
         Rejection::WalletUnknown => "sql: no rows in result set".into(),
         Rejection::InsufficientFunds => "Buyer account does not have sufficient balance".into(),
-        other => std::borrow::Cow::from(other.to_string()),
+        other => Cow::from(other.to_string()),
     })
 }
 
@@ -211,7 +211,9 @@ mod tests {
 
     #[test]
     fn later_payments_have_greater_numbers() {
-        let at = |milliseconds: u64, byte| number(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[byte; 10]).into_uuid());
+        let at = |milliseconds: u64, byte| {
+            number(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[byte; 10]).into_uuid())
+        };
         assert!(at(1_800_000_000_000, 0xff) < at(1_800_000_000_001, 0));
         assert!(at(1_800_000_000_001, 0) < at(3_700_000_000_000, 0));
         // Ids of before the counting began, and of after its end, are no negative numbers.

@@ -182,7 +182,10 @@ impl From<StoreError> for No {
             Trouble::Away => Unserved::DatabaseAway.into(),
             Trouble::Conflict | Trouble::Locked => Self::Said(StatusCode::INTERNAL_SERVER_ERROR, TIME_IS_UP.into()),
             Trouble::Refused => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the database refused a statement of a dialect");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the database refused a statement of a dialect"
+                );
                 Self::Said(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why".into())
             }
         }
