@@ -51,11 +51,25 @@ pub async fn list(pool: &PgPool, currency_label: &str, after: i64, limit: i64) -
     Ok(query.build_query_as().fetch_all(pool).await?)
 }
 
-/// The accounts of these ids, in no order; those that are no wallet's are left out.
-pub async fn find(pool: &PgPool, currency_label: &str, ids: &[i64]) -> Result<Vec<AccountRow>, StoreError> {
+/// The account of that id.
+pub async fn find(pool: &PgPool, currency_label: &str, id: i64) -> Result<Option<AccountRow>, StoreError> {
     let mut query = select(currency_label);
-    query.push("= ANY(").push_bind(ids).push(")");
-    Ok(query.build_query_as().fetch_all(pool).await?)
+    query.push("= ").push_bind(id);
+    Ok(query.build_query_as().fetch_optional(pool).await?)
+}
+
+/// The accounts of two ids, as far as they are there.
+///
+/// Not a list of ids as one parameter: of unknown length, the database would take it for a long one and plan anew each time.
+pub async fn find_two(
+    pool: &PgPool,
+    currency_label: &str,
+    [first, second]: [i64; 2],
+) -> Result<[Option<AccountRow>; 2], StoreError> {
+    let mut query = select(currency_label);
+    query.push("IN (").push_bind(first).push(", ").push_bind(second).push(")");
+    let rows: Vec<AccountRow> = query.build_query_as().fetch_all(pool).await?;
+    Ok([first, second].map(|id| rows.iter().find(|row| row.id == id).cloned()))
 }
 
 fn select(currency_label: &str) -> QueryBuilder<Postgres> {

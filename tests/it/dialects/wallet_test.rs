@@ -88,8 +88,8 @@ async fn an_account_is_made_listed_and_found() {
     let id = account(&app, "test account", "1000", USD).await;
     let expected =
         json!({ "ID": id, "Name": "test account", "CurrencyID": 1, "CurrencyName": "USD", "Amount": "1000" });
-    assert_eq!(items(&app, "/accounts", "Accounts").await, [expected.clone()]);
     assert_eq!(app.get(&format!("/account/{id}")).await.json(), expected);
+    assert_eq!(items(&app, "/accounts", "Accounts").await, [expected]);
     assert_books_balance(&app.database.pool).await;
 }
 

@@ -91,9 +91,9 @@ pub async fn find(context: Data<Context>, id: Path<String>) -> HttpResponse {
 
 async fn try_find(context: &Context, id: &str) -> Result<HttpResponse, No> {
     let id: i64 = id.parse().map_err(|_| No::Unreadable("bad request".into()))?;
-    let found = accounts::find(context.state.store.read_pool(), CURRENCY_LABEL, &[id]).await?;
-    let row = found.first().ok_or(No::Said(StatusCode::NOT_FOUND, "Account not found".into()))?;
-    Ok(words::json(StatusCode::OK, &Account::from(row)))
+    let row = accounts::find(context.state.store.read_pool(), CURRENCY_LABEL, id).await?;
+    let row = row.ok_or(No::Said(StatusCode::NOT_FOUND, "Account not found".into()))?;
+    Ok(words::json(StatusCode::OK, &Account::from(&row)))
 }
 
 /// POST `/accounts`

@@ -113,9 +113,8 @@ async fn translate(context: &Context, asked: &Asked) -> Result<(Money, i16), No>
         Unfit::Rejected(rejection) => refused(rejection),
     })?;
     let pool = context.state.store.read_pool();
-    let found = rows::find(pool, accounts::CURRENCY_LABEL, &[asked.buyer.0, asked.seller.0]).await?;
-    let find = |id: WalletId| found.iter().find(|row| row.id == id.0).ok_or_else(|| refused(Rejection::WalletUnknown));
-    let (buyer, seller) = (find(asked.buyer)?, find(asked.seller)?);
+    let [buyer, seller] = rows::find_two(pool, accounts::CURRENCY_LABEL, [asked.buyer.0, asked.seller.0]).await?;
+    let (Some(buyer), Some(seller)) = (buyer, seller) else { return Err(refused(Rejection::WalletUnknown)) };
     let currency = buyer.currency.as_deref().and_then(CurrencyCode::new);
     // Without a currency there is no balance in one.
     let (Some(currency), Some(number)) = (currency, buyer.currency_number) else {
