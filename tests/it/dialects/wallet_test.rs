@@ -284,6 +284,19 @@ async fn a_payment_between_locked_accounts_waits_for_its_turn() {
 }
 
 #[actix_rt::test]
+async fn a_list_that_takes_too_long_is_an_error() {
+    let app = start_with(|settings| settings.database.lock_timeout_ms = 50).await;
+    let mut lock = app.database.pool.begin().await.expect("a transaction begins");
+    sqlx::query("LOCK TABLE wallets, transactions").execute(&mut *lock).await.expect("the tables are locked");
+    for path in ["/accounts", "/account/1", "/payments"] {
+        let refused = app.get(path).await;
+        assert_eq!((refused.status, refused.json()), (500, error("context deadline exceeded")), "{path}");
+    }
+    lock.rollback().await.expect("the lock is given back");
+    assert_eq!(app.get("/payments").await.body, "{}\n");
+}
+
+#[actix_rt::test]
 async fn what_http_refuses_is_said_in_its_words() {
     let app = start_with(|settings| settings.http.body_bytes_max = 64).await;
     let refused = create(&app, &"n".repeat(64), "1", USD).await;
