@@ -23,6 +23,7 @@ macro_rules! dialects {
 
 dialects! {
     balance,
+    transaction_system,
     transactional_system,
 }
 
