@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use futures::future::join_all;
-use purser::settings::{AuthMode, Settings};
+use purser::settings::{AuthMode, Secret, Settings};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::start_with;
 use crate::support::server::purser;
-use crate::support::{PATIENCE, Server, TestApp, TestDatabase, assert_books_balance, golden, poll_until, unique};
+use crate::support::{
+    PATIENCE, Proxy, Server, TestApp, TestDatabase, assert_books_balance, golden, poll_until, unique,
+};
 
 /// A directory for reports that is gone with the test.
 struct Reports(PathBuf);
@@ -284,5 +286,53 @@ async fn where_keys_are_needed_clients_need_one_that_may_move_money_and_the_docu
     assert!(stranger.json()["message"].is_string(), "{stranger:?}");
     for path in ["/swagger", "/swagger/index.html", "/swagger/doc.json"] {
         assert_eq!(app.get(path).await.status, 200, "{path}");
+    }
+}
+
+#[actix_rt::test]
+async fn while_the_database_is_away_every_answer_says_so_in_this_systems_shape() {
+    let database = TestDatabase::create().await;
+    let proxy = Proxy::start(&database.url).await;
+    let url = Secret::new(proxy.url.clone());
+    let app = TestApp::start_on(database, |settings| {
+        settings.broker.enabled = false;
+        settings.database.url = url;
+        settings.database.acquire_timeout_ms = 200;
+        settings.http.request_timeout_ms = 500;
+        settings.engine.drain_timeout_ms = 500;
+    })
+    .await;
+    proxy.stall();
+    proxy.cut();
+    let text = "the database is away; nothing was applied, ask again later";
+    // What was accepted before anybody knew is answered 503, too, but nobody can say what became of it.
+    poll_until(PATIENCE, "it is known", async || {
+        let answer = app.send("GET", "/api", &json!({ "id": 1 })).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        answer.json() == json!({ "message": text })
+    })
+    .await;
+    for (method, path) in [
+        ("GET", "/api"),
+        ("POST", "/api"),
+        ("DELETE", "/api/users"),
+        ("POST", "/api/reserve"),
+        ("GET", "/api/reserve"),
+        ("POST", "/api/purchase"),
+        ("GET", "/api/services"),
+        ("GET", "/api/operations"),
+    ] {
+        let body = json!({ "id": 1, "user_id": 1, "service_id": 1, "order_id": 1, "amount": 1 });
+        let answer = app.send(method, path, &body).await;
+        assert_eq!((answer.status, answer.json()), (503, json!({ "message": text })), "{method} {path}");
+    }
+}
+
+#[actix_rt::test]
+async fn where_the_dialect_is_switched_off_nothing_is_served() {
+    let app = start_with(|settings| settings.dialects.balance.enabled = false).await;
+    for path in ["/api", "/api/reserve", "/api/report", "/swagger/index.html"] {
+        let answer = app.send("GET", path, &json!({ "id": 1 })).await;
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (404, Some("route_unknown")), "{path}");
     }
 }
