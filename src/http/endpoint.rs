@@ -17,7 +17,7 @@ pub struct Endpoint {
     /// As actix and OpenAPI both write it: `/v1/wallets/{id}`.
     pub path: &'static str,
     /// What a caller must be allowed to do.
-    pub scope: Scope,
+    pub access: Access,
     /// What serves it.
     pub handler: fn() -> Route,
 }
@@ -25,17 +25,22 @@ pub struct Endpoint {
 impl Endpoint {
     /// Looks.
     pub const fn get(path: &'static str, handler: fn() -> Route) -> Self {
-        Self { method: "GET", path, scope: Scope::Read, handler }
+        Self { method: "GET", path, access: Access::Needs(Scope::Read), handler }
     }
 
     /// Any other.
     pub const fn new(method: &'static str, path: &'static str, scope: Scope, handler: fn() -> Route) -> Self {
-        Self { method, path, scope, handler }
+        Self { method, path, access: Access::Needs(scope), handler }
+    }
+
+    /// Shows what is worth hiding from nobody, such as a document of the interface.
+    pub const fn open(path: &'static str, handler: fn() -> Route) -> Self {
+        Self { method: "GET", path, access: Access::Open, handler }
     }
 
     /// The same as a rule of who may ask.
     pub const fn rule(&self) -> Rule {
-        Rule { method: self.method, path: self.path, access: Access::Needs(self.scope) }
+        Rule { method: self.method, path: self.path, access: self.access }
     }
 
     fn route(&self) -> Route {

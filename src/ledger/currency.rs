@@ -5,6 +5,8 @@ use std::fmt;
 
 use arrayvec::ArrayString;
 
+use super::{Amount, Rejection};
+
 /// Longest currency code, in bytes: room for every ISO 4217 code and the longer crypto tickers.
 pub const CODE_BYTES_MAX: usize = 16;
 
@@ -53,6 +55,13 @@ pub struct Currency {
     pub number: i16,
     /// Decimal places an amount may have, 0 to [`SCALE_MAX`].
     pub scale: u32,
+}
+
+impl Currency {
+    /// Refuses an amount with more decimals than there are in this currency.
+    pub fn takes(&self, amount: Amount) -> Result<(), Rejection> {
+        if amount.scale() > self.scale { Err(Rejection::TooManyDecimals) } else { Ok(()) }
+    }
 }
 
 /// Every known currency, by code.

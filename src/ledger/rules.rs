@@ -377,11 +377,7 @@ fn pays_to(state: &State, wallet: WalletId, to_wallet: WalletId) -> Result<(), R
 }
 
 fn in_currency(state: &State, money: Money) -> Result<(), Rejection> {
-    let currency = state.currency(money.currency).ok_or(Rejection::CurrencyUnknown)?;
-    if money.amount.scale() > currency.scale {
-        return Err(Rejection::TooManyDecimals);
-    }
-    Ok(())
+    state.currency(money.currency).ok_or(Rejection::CurrencyUnknown)?.takes(money.amount)
 }
 
 fn for_service(state: &State, terms: &Terms) -> Result<(), Rejection> {

@@ -49,6 +49,12 @@ pub async fn list_rows(pool: &PgPool, code: Option<&str>) -> Result<Vec<Currency
     Ok(query.bind(code).fetch_all(pool).await?)
 }
 
+/// The currency of that code, as amounts are judged by it.
+pub async fn find(pool: &PgPool, code: CurrencyCode) -> Result<Option<Currency>, StoreError> {
+    let row = list_rows(pool, Some(code.as_str())).await?.pop();
+    Ok(row.and_then(|row| Some(Currency { code, number: row.number, scale: u32::try_from(row.scale).ok()? })))
+}
+
 /// Makes a currency; without a number it gets the one after the highest. A taken code or number is a [`StoreError`] with its constraint.
 pub async fn insert(
     pool: &PgPool,

@@ -6,6 +6,10 @@ use time::OffsetDateTime;
 use super::history::Order;
 use super::{StoreError, seed};
 
+/// Largest id that a caller may choose, of a wallet or a service. Ids that the server gives go on after the largest chosen one; they have room
+/// left to 2^53, beyond which JSON readers lose digits.
+pub const CHOSEN_ID_MAX: i64 = 1_000_000_000_000_000;
+
 /// The columns of [`WalletRow`].
 const COLUMNS: &str = "id, external_id, name, labels::text AS labels, blocked_at, closed_at, created_at";
 

@@ -45,6 +45,34 @@ pub async fn insert(pool: &PgPool, names: &[String]) -> Result<Vec<ServiceRow>, 
     .await?)
 }
 
+/// Makes services of chosen ids, all or none. A taken id or name, and a name that cannot be one, is a [`StoreError`] with its constraint.
+pub async fn insert_numbered(pool: &PgPool, services: &[(i64, String)]) -> Result<(), StoreError> {
+    let (ids, names): (Vec<i64>, Vec<&str>) = services.iter().map(|(id, name)| (*id, name.as_str())).unzip();
+    let mut connection = pool.acquire().await?;
+    // The sequence must not come to these ids later. Under the lock no service is numbered meanwhile; batches, which lock rows, are not held up by it.
+    let mut db_tx = connection.begin().await?;
+    sqlx::query("LOCK TABLE services IN SHARE ROW EXCLUSIVE MODE").execute(&mut *db_tx).await?;
+    sqlx::query(
+        "INSERT INTO services (id, name)
+         SELECT id, name
+         FROM unnest($1::bigint[], $2::text[]) AS new (id, name)",
+    )
+    .bind(&ids)
+    .bind(names)
+    .execute(&mut *db_tx)
+    .await?;
+    sqlx::query(
+        "SELECT setval(sequence.name, $1)
+         FROM (SELECT pg_get_serial_sequence('services', 'id')::regclass AS name) AS sequence
+         WHERE $1 > coalesce(pg_sequence_last_value(sequence.name), 0)",
+    )
+    .bind(ids.iter().max())
+    .execute(&mut *db_tx)
+    .await?;
+    db_tx.commit().await?;
+    Ok(())
+}
+
 /// The service of that id.
 pub async fn find(pool: &PgPool, id: i64) -> Result<Option<ServiceRow>, StoreError> {
     let query = sqlx::query_as("SELECT id, name, created_at FROM services WHERE id = $1");

@@ -22,6 +22,7 @@ macro_rules! dialects {
 }
 
 dialects! {
+    balance,
     transaction_system,
     transactional_system,
     wallet_test,
@@ -58,7 +59,6 @@ pub fn refuse_at(context: &Context, path: &str, unserved: Unserved) -> Option<Ht
 }
 
 /// A JSON number that holds every digit of `value`, with at least `decimals_min` decimals.
-#[expect(dead_code, reason = "for the dialects whose amounts leave as numbers")]
 fn number(value: Decimal, decimals_min: u32) -> Box<RawValue> {
     let mut value = value.normalize();
     value.rescale(value.scale().max(decimals_min));

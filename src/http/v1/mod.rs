@@ -29,7 +29,7 @@ use actix_web::web;
 use super::auth::Rule;
 use super::endpoint::{self, Endpoint};
 
-pub use openapi::document;
+pub use openapi::{document, swagger_ui};
 
 /// Every resource's endpoints. A new resource's table goes here, its handlers and schemas into [`openapi`].
 const TABLES: [&[Endpoint]; 7] = [

@@ -86,12 +86,15 @@ async fn serve_page(file: Path<String>) -> Result<HttpResponse, Problem> {
     // "none": by default a picture from a public validator would be loaded.
     static CONFIG: LazyLock<Arc<Config<'static>>> =
         LazyLock::new(|| Arc::new(Config::new([DOCUMENT]).validator_url("none").use_base_layout()));
-    let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG)).ok().flatten();
-    let page = found.ok_or_else(|| Problem::from(Unserved::RouteUnknown))?;
-    Ok(HttpResponse::Ok()
-        .content_type(page.content_type)
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        .body(page.bytes.into_owned()))
+    swagger_ui(&file, &CONFIG).ok_or_else(|| Unserved::RouteUnknown.into())
+}
+
+/// A file of Swagger UI, if there is one of that name.
+pub fn swagger_ui(file: &str, config: &Arc<Config<'static>>) -> Option<HttpResponse> {
+    let page = utoipa_swagger_ui::serve(file, Arc::clone(config)).ok().flatten()?;
+    let mut response = HttpResponse::Ok();
+    response.content_type(page.content_type).insert_header((CONTENT_SECURITY_POLICY, POLICY));
+    Some(response.body(page.bytes.into_owned()))
 }
 
 /// Adds what is so for many operations, so that each says only what is its own.

@@ -19,13 +19,9 @@ use crate::http::server::Context;
 use crate::http::submit;
 use crate::ledger::{self, Operation, Rejection, Request, WalletId};
 use crate::store::StoreError;
-use crate::store::directory::{self, NewWallet, WalletChange, WalletFilter, WalletRow, WalletStatus};
+use crate::store::directory::{self, CHOSEN_ID_MAX, NewWallet, WalletChange, WalletFilter, WalletRow, WalletStatus};
 use crate::store::history::Order;
 use crate::wire;
-
-/// Largest id that a caller may choose. Ids that the server gives go on after the largest chosen one; they have room left to 2^53, beyond
-/// which JSON readers lose digits.
-pub const CHOSEN_ID_MAX: i64 = 1_000_000_000_000_000;
 
 /// What is served here.
 pub const ENDPOINTS: &[Endpoint] = &[
