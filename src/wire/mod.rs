@@ -182,6 +182,7 @@ pub const fn status_of(rejection: Rejection) -> u16 {
         | Rejection::NotExpired
         | Rejection::ReversalOfReversal
         | Rejection::NotReversible
+        | Rejection::ReferenceTaken
         | Rejection::Cancelled
         | Rejection::Expired => 409,
         Rejection::IdempotencyKeyInvalid
@@ -192,6 +193,7 @@ pub const fn status_of(rejection: Rejection) -> u16 {
         | Rejection::LabelsInvalid
         | Rejection::DescriptionInvalid
         | Rejection::OrderIdInvalid
+        | Rejection::ReferenceInvalid
         | Rejection::BatchEmpty
         | Rejection::BatchTooLarge
         | Rejection::ItemNotAllowed

@@ -215,7 +215,7 @@ fn terms(fields: &Fields<'_>) -> Result<Terms, Refusal> {
         }
         (false, false) => Mode::Now,
     };
-    Ok(Terms { mode, details: details(fields)? })
+    Ok(Terms { mode, details: details(fields)?, reference: None })
 }
 
 fn details(fields: &Fields<'_>) -> Result<Option<Arc<Details>>, Refusal> {

@@ -132,8 +132,11 @@ impl BatchOperation {
         };
         let currency = self.currency.as_ref().ok_or(Unfit::Fields("currency is missing"))?;
         let amount = self.amount.as_ref().ok_or(Unfit::Fields("amount is missing"))?;
-        let terms =
-            Terms { mode: mode(self.pending, self.wait_for_funds, self.expires_in)?, details: attached.details()? };
+        let terms = Terms {
+            mode: mode(self.pending, self.wait_for_funds, self.expires_in)?,
+            details: attached.details()?,
+            reference: None,
+        };
         super::operation::movement(movement, (self.wallet_id, self.to_wallet_id), money(currency, amount)?, terms)
     }
 

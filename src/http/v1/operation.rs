@@ -167,7 +167,11 @@ impl NewTransaction {
             self.kind,
             (self.wallet_id, self.to_wallet_id),
             money(&self.currency, &self.amount)?,
-            Terms { mode: mode(self.pending, self.wait_for_funds, self.expires_in)?, details: attached.details()? },
+            Terms {
+                mode: mode(self.pending, self.wait_for_funds, self.expires_in)?,
+                details: attached.details()?,
+                reference: None,
+            },
         )
     }
 }

@@ -37,7 +37,11 @@ fn original() -> TransactionId {
 }
 
 fn withdraw(mode: Mode, details: Option<Details>) -> Request {
-    Request::Withdraw { wallet: WalletId(1), money: money("5"), terms: Terms { mode, details: details.map(Arc::new) } }
+    Request::Withdraw {
+        wallet: WalletId(1),
+        money: money("5"),
+        terms: Terms { mode, details: details.map(Arc::new), reference: None },
+    }
 }
 
 /// A withdrawal of 5 USD from wallet 1 with these fields beside.

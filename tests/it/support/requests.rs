@@ -28,7 +28,7 @@ fn usd(text: &str) -> Money {
 }
 
 fn terms(mode: Mode) -> Terms {
-    Terms { mode, details: None }
+    Terms { mode, ..Terms::default() }
 }
 
 fn seconds(expires_in: Option<i64>) -> Option<Lifetime> {
