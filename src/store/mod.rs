@@ -14,6 +14,7 @@ mod error;
 pub mod expiries;
 pub mod history;
 pub mod keys;
+pub mod lines;
 pub mod references;
 pub mod reports;
 pub mod scale;

@@ -23,6 +23,7 @@ macro_rules! dialects {
 
 dialects! {
     transactional_system,
+    wallet,
 }
 
 /// One older system's interface, as the server sees it.
@@ -56,7 +57,6 @@ pub fn refuse_at(context: &Context, path: &str, unserved: Unserved) -> Option<Ht
 }
 
 /// A JSON number that holds every digit of `value`, with at least `decimals_min` decimals.
-#[expect(dead_code, reason = "for the dialects whose amounts leave as numbers")]
 fn number(value: Decimal, decimals_min: u32) -> Box<RawValue> {
     let mut value = value.normalize();
     value.rescale(value.scale().max(decimals_min));
