@@ -47,21 +47,27 @@ pub const DIALECT: Dialect = Dialect {
         Endpoint::get("/wallets/{id}/transactions/latest", || web::to(get_latest)),
         Endpoint::new("POST", "/wallets/{id}/transactions/{transaction}/void", Scope::Write, || web::to(void)),
         Endpoint::get("/transactions", || web::to(search::transactions)),
-        Endpoint::get(NOTHING, || web::to(nothing)),
-        Endpoint::new("POST", NOTHING, Scope::Read, || web::to(nothing)),
-        Endpoint::new("PATCH", NOTHING, Scope::Read, || web::to(nothing)),
-        Endpoint::new("DELETE", NOTHING, Scope::Read, || web::to(nothing)),
+        // What is left below them, after all others: the first that fits serves.
+        nothing_at("GET", "/wallets/"),
+        nothing_at("POST", "/wallets/"),
+        nothing_at("PATCH", "/wallets/"),
+        nothing_at("DELETE", "/wallets/"),
+        nothing_at("GET", "/wallets/{id}/{rest:.*}"),
+        nothing_at("POST", "/wallets/{id}/{rest:.*}"),
+        nothing_at("PATCH", "/wallets/{id}/{rest:.*}"),
+        nothing_at("DELETE", "/wallets/{id}/{rest:.*}"),
     ],
     refuse: |_, _, unserved| No::Unserved(unserved).error_response(),
     start_at_zero: |_| {},
 };
-/// What is left below its paths: nothing is served there, and that is said in its words. After all others: the first that fits serves.
-const NOTHING: &str = "/wallets/{rest:.*}";
 /// What a fingerprint is called among the references of all dialects.
 const FINGERPRINT: &str = "wallet:fingerprint:";
 
-async fn nothing() -> Result<HttpResponse, No> {
-    Err(Unserved::RouteUnknown.into())
+/// That nothing is served there is said in its words.
+const fn nothing_at(method: &'static str, path: &'static str) -> Endpoint {
+    Endpoint::new(method, path, Scope::Read, || {
+        web::to(async || Err::<HttpResponse, No>(Unserved::RouteUnknown.into()))
+    })
 }
 
 async fn create_wallet(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, No> {
