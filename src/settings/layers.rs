@@ -154,7 +154,7 @@ impl Layers {
                 let level = LEVELS.iter().find(|(word, _)| value.eq_ignore_ascii_case(word)).map(|(_, level)| *level);
                 let level = level.ok_or_else(|| {
                     anyhow!(
-                        "loglevel is incorrect, valid values are: panic, fatal, error, warning, info, debug, trace; \
+                        "loglevel is incorrect, valid values are: panic, fatal, error, warning, debug, trace. And info; \
                          it was set by the environment variable LOGLEVEL"
                     )
                 })?;

@@ -86,7 +86,8 @@ pub async fn find(pool: &PgPool, sought: &[LineSought]) -> Result<Vec<LineRow>, 
     Ok(lines)
 }
 
-/// Planned anew each time: a plan made on an empty table must not stay.
+/// Planned anew each time: a plan made on an empty table must not stay. Written as a list of numbers, the lines of the moment look as few as they
+/// are; of a range between two unknown ones the planner expects a part of the table.
 async fn find_by_moment(pool: &PgPool, sought: &[LineSought]) -> Result<Vec<LineRow>, StoreError> {
     // `low` is 0 or a line of an earlier moment (for `is_past`: of that moment, too); everything after `high` is later.
     Ok(sqlx::query_as(
@@ -123,7 +124,7 @@ async fn find_by_moment(pool: &PgPool, sought: &[LineSought]) -> Result<Vec<Line
          JOIN search AS past ON past.position = sought.position AND past.is_past AND past.low = past.high
          JOIN entries
              ON entries.wallet_id = sought.wallet_id AND entries.currency = sought.currency
-                 AND entries.seq > earlier.low AND entries.seq <= past.low
+                 AND entries.seq = ANY (ARRAY(SELECT generate_series(earlier.low + 1, past.low)))
                  AND entries.transaction_id = sought.transaction_id
          JOIN transactions ON transactions.id = sought.transaction_id
          ORDER BY sought.position",

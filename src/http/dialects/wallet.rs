@@ -86,15 +86,16 @@ async fn create_wallet(context: Data<Context>, request: HttpRequest, payload: Pa
 }
 
 async fn get_wallet(context: Data<Context>, id: Path<String>) -> Result<HttpResponse, No> {
-    let row = directory::find(context.state.store.read_pool(), asked::wallet_id(&id)?).await?;
+    let row = directory::find(context.state.store.read_pool(), asked::integer(&id)?).await?;
     Ok(HttpResponse::Ok().json(Wallet::from(row.ok_or(No::WALLET_UNKNOWN)?)))
 }
 
 /// In the wallet's line, so it sees every operation that was accepted before it.
 async fn get_balance(context: Data<Context>, id: Path<String>) -> Result<HttpResponse, No> {
-    let request = Request::Balance { wallet: WalletId(asked::wallet_id(&id)?) };
+    let request = Request::Balance { wallet: WalletId(asked::integer(&id)?) };
     let operation = Operation { id: wire::new_id(), idempotency_key: None, request };
-    let Answer::Balances(balances) = answer(&context, operation).await? else {
+    let outcome = submit::submit(&context, operation).await?;
+    let Answer::Balances(balances) = outcome.result.map_err(|refused| refused.rejection)? else {
         unreachable!("a balance was asked for");
     };
     let currency = currency(&context);
@@ -109,7 +110,7 @@ async fn create_transaction(
     id: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, No> {
-    let wallet = WalletId(asked::wallet_id(&id)?);
+    let wallet = WalletId(asked::integer(&id)?);
     let asked = asked::transaction(&asked::body(&context, &request, payload).await?)?;
     let money = Money { amount: asked.amount, currency: currency(&context) };
     let details = Details::new(Labels::new(asked.labels)?, Some(asked.description), None, None)?;
@@ -124,7 +125,7 @@ async fn create_transaction(
 
 /// A wallet's newest line.
 async fn get_latest(context: Data<Context>, id: Path<String>) -> Result<HttpResponse, No> {
-    let wallet = asked::wallet_id(&id)?;
+    let wallet = asked::integer(&id)?;
     let rows = lines::list(context.state.store.read_pool(), wallet, currency(&context).as_str(), None, 1).await?;
     let row = rows.into_iter().next().ok_or(No::TRANSACTION_UNKNOWN)?;
     Ok(HttpResponse::Ok().json(Line::from(row)))
@@ -132,13 +133,14 @@ async fn get_latest(context: Data<Context>, id: Path<String>) -> Result<HttpResp
 
 /// Undoes all that is left of a transaction, by a new one. Its fingerprint stays used.
 async fn void(context: Data<Context>, request: HttpRequest, path: Path<(String, String)>) -> Result<HttpResponse, No> {
-    let wallet = WalletId(asked::wallet_id(&path.0)?);
+    let wallet = WalletId(asked::integer(&path.0)?);
     let original = TransactionId(asked::transaction_id(&path.1)?);
     let reversal = Request::Reverse { wallet, original, amount: None };
     move_money(&context, &request, wallet, reversal).await.map_err(No::of_void)
 }
 
-/// Carries out what moves money, and shows the line that it left in the wallet's history. A replay shows the same line again.
+/// Carries out what moves money, and shows the line that it left in the wallet's history. Of a replay the line is looked
+/// for: it was written earlier.
 async fn move_money(
     context: &Context,
     request: &HttpRequest,
@@ -147,10 +149,13 @@ async fn move_money(
 ) -> Result<HttpResponse, No> {
     let idempotency_key = extract::idempotency_key(request.headers())?.map(IdempotencyKey::new).transpose()?;
     let operation = Operation { id: wire::new_id(), idempotency_key, request: asked };
-    let Answer::Transaction(transaction) = answer(context, operation).await? else {
+    let outcome = submit::submit(context, operation).await?;
+    let Answer::Transaction(transaction) = outcome.result.map_err(|refused| refused.rejection)? else {
         unreachable!("a movement of money was asked for");
     };
-    // Only after the commit, and of no use to decide anything: the balances are for the caller to look at.
+    if let Some(line) = outcome.line {
+        return Ok(HttpResponse::Ok().json(Line::of(&transaction, &line)));
+    }
     let sought = sought_line(wallet, &transaction);
     let found = lines::find(context.state.store.read_pool(), &[sought]).await;
     let mut rows = found.map_err(|error| No::done_but_unread(&error))?;
@@ -163,11 +168,6 @@ fn sought_line(wallet: WalletId, transaction: &Transaction) -> LineSought {
     let written_at: OffsetDateTime = transaction.created_at.0;
     let currency = money.currency.as_str().to_owned();
     LineSought { wallet_id: wallet.0, currency, transaction_id: transaction.id.0, written_at }
-}
-
-async fn answer(context: &Context, operation: Operation) -> Result<Answer, No> {
-    let outcome = submit::submit(context, operation).await?;
-    outcome.result.map_err(|refused| No::from(refused.rejection))
 }
 
 /// The one of its amounts.

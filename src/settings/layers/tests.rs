@@ -101,7 +101,7 @@ fn the_variables_of_system_002_are_understood() {
     let both = [("LOGLEVEL", "debug"), ("PURSER_TELEMETRY__LOG", "warn")];
     assert_eq!(settings("", &both).telemetry.log, "warn");
     assert_eq!(settings("", &[("LOGLEVEL", "")]).telemetry.log, default.telemetry.log);
-    let words = ["loglevel is incorrect, valid values are: panic, fatal, error, warning,", "debug, trace", "LOGLEVEL"];
+    let words = ["loglevel is incorrect, valid values are: panic, fatal, error, warning, debug, trace.", "LOGLEVEL"];
     check_refused("", &[("LOGLEVEL", "loud")], &words);
 }
 

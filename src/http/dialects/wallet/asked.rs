@@ -105,8 +105,8 @@ pub fn transaction(text: &str) -> Result<NewTransaction, No> {
     Ok(NewTransaction { direction, amount, description, labels, fingerprint })
 }
 
-/// An integer of 64 bits. That there is such a wallet is asked later.
-pub fn wallet_id(text: &str) -> Result<i64, No> {
+/// An integer of 64 bits: a wallet's id, a refno. That there is such a one is asked later.
+pub fn integer(text: &str) -> Result<i64, No> {
     text.parse().map_err(|error: std::num::ParseIntError| {
         let why = match error.kind() {
             IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",

@@ -16,7 +16,7 @@ use super::{FINGERPRINT, number};
 use crate::engine::SubmitError;
 use crate::http::error::Unserved;
 use crate::http::submit::Unanswered;
-use crate::ledger::Rejection;
+use crate::ledger::{self, Reference, Rejection, Transaction};
 use crate::store::directory::WalletRow;
 use crate::store::lines::LineRow;
 use crate::store::{StoreError, Trouble};
@@ -68,17 +68,36 @@ impl From<WalletRow> for Wallet {
     }
 }
 
+impl Line {
+    /// Of a transaction that was written now.
+    pub fn of(transaction: &Transaction, line: &ledger::Line) -> Self {
+        let more = transaction.more();
+        let details = more.details.as_deref();
+        let labels = details.map(|details| details.labels().iter()).into_iter().flatten();
+        let labels: Labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self {
+            id: transaction.id.to_string(),
+            refno: line.seq,
+            amount: number(line.delta, 1),
+            description: details.and_then(|details| details.description()).unwrap_or_default().to_owned(),
+            labels: (!labels.is_empty()).then_some(labels),
+            fingerprint: fingerprint(more.reference.as_ref().map(Reference::as_str)),
+            created: moment(transaction.created_at.0),
+            oldbalance: number(line.available - line.delta, 1),
+            newbalance: number(line.available, 1),
+        }
+    }
+}
+
 impl From<LineRow> for Line {
     fn from(row: LineRow) -> Self {
-        // A name that was given elsewhere is no fingerprint.
-        let fingerprint = row.reference.as_deref().and_then(|reference| reference.strip_prefix(FINGERPRINT));
         Self {
             id: row.transaction_id.to_string(),
             refno: row.seq,
             amount: number(row.available_delta, 1),
-            fingerprint: fingerprint.unwrap_or_default().to_owned(),
             description: row.description.unwrap_or_default(),
             labels: labels(row.labels.as_deref()),
+            fingerprint: fingerprint(row.reference.as_deref()),
             created: moment(row.created_at),
             oldbalance: number(row.available - row.available_delta, 1),
             newbalance: number(row.available, 1),
@@ -90,6 +109,11 @@ impl From<LineRow> for LineOfWallet {
     fn from(row: LineRow) -> Self {
         Self { wid: row.wallet_id, line: Line::from(row) }
     }
+}
+
+/// A name that was given elsewhere is no fingerprint.
+fn fingerprint(reference: Option<&str>) -> String {
+    reference.and_then(|reference| reference.strip_prefix(FINGERPRINT)).unwrap_or_default().to_owned()
 }
 
 /// Labels as they are kept; `None` where there are none.

@@ -27,18 +27,18 @@ pub async fn wallets(context: Data<Context>, request: HttpRequest) -> Result<Htt
     let filter = WalletFilter { external_id: query.take("externalId"), labels: query.labels(), status: None };
     let (limit, after) = (query.limit(&context)?, query.take("after"));
     query.finish()?;
-    let after = after.map(|id| asked::wallet_id(&id)).transpose()?;
+    let after = after.map(|id| asked::integer(&id)).transpose()?;
     let rows = directory::list(context.state.store.read_pool(), &filter, after, Order::Ascending, limit).await?;
     Ok(HttpResponse::Ok().json(rows.into_iter().map(Wallet::from).collect::<Vec<_>>()))
 }
 
 /// A wallet's transactions.
 pub async fn lines(context: Data<Context>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, No> {
-    let wallet = asked::wallet_id(&id)?;
+    let wallet = asked::integer(&id)?;
     let mut query = Query::of(&request)?;
     let (limit, after) = (query.limit(&context)?, query.take("after"));
     query.finish()?;
-    let after = after.map(|refno| asked::wallet_id(&refno)).transpose()?;
+    let after = after.map(|refno| asked::integer(&refno)).transpose()?;
     let pool = context.state.store.read_pool();
     directory::find(pool, wallet).await?.ok_or(No::WALLET_UNKNOWN)?;
     let rows = lines::list(pool, wallet, currency(&context).as_str(), after, limit).await?;
@@ -50,7 +50,7 @@ pub async fn transactions(context: Data<Context>, request: HttpRequest) -> Resul
     let mut query = Query::of(&request)?;
     let fingerprint = query.take("fingerprint");
     let labels = query.labels();
-    let wallet_id = query.take("wid").map(|id| asked::wallet_id(&id)).transpose()?;
+    let wallet_id = query.take("wid").map(|id| asked::integer(&id)).transpose()?;
     let (limit, after) = (query.limit(&context)?, query.take("after"));
     query.finish()?;
     let after = after.map(|id| asked::transaction_id(&id)).transpose()?;
