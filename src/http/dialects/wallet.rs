@@ -28,6 +28,7 @@ use crate::ledger::{
     TransactionId, WalletId,
 };
 use crate::store::directory::{self, NewWallet};
+use crate::store::history;
 use crate::store::lines::{self, LineSought};
 use crate::wire;
 use asked::Direction;
@@ -135,12 +136,18 @@ async fn get_latest(context: Data<Context>, id: Path<String>) -> Result<HttpResp
 async fn void(context: Data<Context>, request: HttpRequest, path: Path<(String, String)>) -> Result<HttpResponse, No> {
     let wallet = WalletId(asked::integer(&path.0)?);
     let original = TransactionId(asked::transaction_id(&path.1)?);
+    // What is in another currency is not there, neither here nor in the lists.
+    let row = history::find(context.state.store.read_pool(), original.0).await?;
+    let is_other = |code: String| code != currency(&context).as_str();
+    if row.and_then(|row| row.currency).is_some_and(is_other) {
+        return Err(No::TRANSACTION_UNKNOWN);
+    }
     let reversal = Request::Reverse { wallet, original, amount: None };
     move_money(&context, &request, wallet, reversal).await.map_err(No::of_void)
 }
 
-/// Carries out what moves money, and shows the line that it left in the wallet's history. Of a replay the line is looked
-/// for: it was written earlier.
+/// Carries out what moves money, and shows the line that it left in the wallet's history. Of a replay the line is looked for: it was
+/// written earlier.
 async fn move_money(
     context: &Context,
     request: &HttpRequest,

@@ -198,7 +198,7 @@ async fn money_that_others_move_shows_as_lines_without_a_gap() {
         answer.json()["id"].as_str().expect("a transaction has an id").to_owned()
     };
     // Another currency is another history.
-    v1(json!({ "kind": "invoice", "wallet_id": ann, "currency": "USD", "amount": "7" })).await;
+    let in_dollars = v1(json!({ "kind": "invoice", "wallet_id": ann, "currency": "USD", "amount": "7" })).await;
     // A hold takes money away from what can be spent; its confirmation does not, what is left of it comes back.
     let hold = json!({ "kind": "withdraw", "wallet_id": ann, "currency": "EUR", "amount": "8", "pending": true });
     let hold = v1(hold).await;
@@ -213,6 +213,8 @@ async fn money_that_others_move_shows_as_lines_without_a_gap() {
     let announced = json!({ "kind": "invoice", "wallet_id": ann, "currency": "EUR", "amount": "3", "pending": true });
     v1(announced).await;
     clerk.wallets.insert("one".to_owned(), 1);
+    clerk.transactions.insert("in-dollars".to_owned(), in_dollars);
+    clerk.check("void ann in-dollars", "404 transaction not found").await;
     clerk.check("list one", "1: 0.0 5.0 5.0").await;
     let lines = "5: 10.0 0.0 10.0; 4: 15.0 -5.0 10.0; 3: 12.0 3.0 15.0; 2: 20.0 -8.0 12.0; 1: 0.0 20.0 20.0";
     clerk.check("list ann", lines).await;
