@@ -88,6 +88,9 @@ async fn open(store: &Store, db_tx: &mut DbTx, batch: &[Operation], attempt: Att
     // After the lock: whoever gives a currency fewer decimals waits for those who hold it, see `store::scale`.
     let codes = batch.iter().flat_map(|operation| operation.request.parts());
     let codes = codes.filter_map(|part| Some(part.money()?.currency));
+    // What an original moved, its wallet has a balance in.
+    let of_originals = balances.iter().map(|balance| balance.currency).filter(|_| !originals.is_empty());
+    let codes = codes.chain(of_originals);
     let currencies = store.currencies().get(db_tx, codes).await?;
     let mut state = State::new(now, currencies, wallets, balances).with_limits(store.limits());
     if !lines.is_empty() {

@@ -21,16 +21,16 @@ pub enum Rejection {
     #[error("expires_in must be 1 to 315360000 seconds")]
     ExpiresInInvalid,
     /// Too many labels, or too long ones.
-    #[error("there may be at most 16 labels, with names of 1 to 64 characters and values of at most 256")]
+    #[error("there may be at most 16 labels, with names of 1 to 64 characters, values of at most 256 and no NUL")]
     LabelsInvalid,
     /// The description is too long.
-    #[error("the description must have at most 1000 characters")]
+    #[error("the description must have at most 1000 characters and no NUL among them")]
     DescriptionInvalid,
     /// The order id is empty or too long.
-    #[error("the order id must have 1 to 255 characters")]
+    #[error("the order id must have 1 to 255 characters and no NUL among them")]
     OrderIdInvalid,
     /// The reference is empty or too long.
-    #[error("the reference must have 1 to 255 characters")]
+    #[error("the reference must have 1 to 255 characters and no NUL among them")]
     ReferenceInvalid,
     /// A batch without operations.
     #[error("a batch needs at least one operation")]

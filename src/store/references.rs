@@ -1,12 +1,15 @@
 //! The table `transaction_references`: what each reference names, over all wallets.
 //!
 //! Everything else that a batch writes is written under the locks of its wallets; a reference belongs to none. Two batches that take the same
-//! one at once, on different wallets, meet in its unique key: the second waits there for the commit of the first and is then refused with
-//! [`NAMED_TWICE`], a [`super::Trouble::Conflict`]. It is tried again, looks again, and finds the reference taken.
+//! one at once, on different wallets, meet in its primary key: the second waits there for the commit of the first and is then refused, which is a
+//! [`super::Trouble::Conflict`]. It is tried again, looks again, and finds the reference taken.
 //!
 //! Nobody waits in a circle for references: they come after all wallet locks, only [`insert`] ever waits, each batch inserts its own in the
 //! order of their bytes, and what may make others wait without that order, [`pass_on`] and [`delete`], comes after it and waits for nobody: a
-//! row is changed only under the lock of the wallet of the transaction that it names.
+//! row is changed only under the lock of the wallet of the transaction that it names. Who waits longer than `database.lock_timeout_ms` is put back,
+//! as behind a wallet that someone keeps.
+//!
+//! A Purser from before this table cancels without giving anything free: on one database none may run beside one whose callers give references.
 
 use sqlx::PgPool;
 use uuid::Uuid;

@@ -7,6 +7,7 @@
 mod each;
 mod envelope;
 pub mod go;
+pub mod labels;
 mod native;
 mod request;
 mod transactional_system;

@@ -76,7 +76,7 @@ pub struct BatchOperation {
     pub is_final: Option<bool>,
     /// As of a new transaction.
     #[schema(schema_with = labels::schema, required = false)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::labels::each_once")]
     pub labels: BTreeMap<String, String>,
     /// As of a new transaction.
     #[schema(max_length = 1000, nullable = false, pattern = "^[^\\u0000]*$")]

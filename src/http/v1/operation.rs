@@ -47,7 +47,7 @@ pub struct NewTransaction {
     pub expires_in: Option<i64>,
     /// To find it by: at most 16.
     #[schema(schema_with = labels::schema, required = false)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::labels::each_once")]
     pub labels: BTreeMap<String, String>,
     /// For people.
     #[schema(max_length = 1000, nullable = false, pattern = "^[^\\u0000]*$")]
