@@ -213,6 +213,11 @@ fn rejected(rejection: Rejection) -> (StatusCode, Cow<'static, str>) {
         Rejection::TransactionUnknown => (StatusCode::NOT_FOUND, "transaction not found"),
         Rejection::InsufficientFunds => (StatusCode::UNPROCESSABLE_ENTITY, "wallet balance is not enough"),
         Rejection::ReferenceTaken => (StatusCode::CONFLICT, "a transaction already exists with same fingerprint"),
+        // How many is checked before.
+        Rejection::LabelsInvalid => (
+            StatusCode::BAD_REQUEST,
+            "a label has a name of 1 to 64 characters and a value of at most 256, without NUL",
+        ),
         Rejection::AmountTooLarge | Rejection::BalanceTooLarge => {
             (StatusCode::BAD_REQUEST, "ERROR: numeric field overflow (SQLSTATE 22003)")
         }
