@@ -25,6 +25,7 @@ dialects! {
     transaction_system,
     transactional_system,
     wallet,
+    wallet_test,
 }
 
 /// One older system's interface, as the server sees it.
