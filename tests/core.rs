@@ -8,6 +8,8 @@ mod history;
 mod holds;
 #[path = "core/keys.rs"]
 mod keys;
+#[path = "core/lines.rs"]
+mod lines;
 #[path = "core/model.rs"]
 mod model;
 #[allow(dead_code, reason = "shared with the integration tests, which use all of it")]

@@ -42,6 +42,7 @@ impl Reason {
 
 /// What came of a delivery.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one is the largest")]
 pub(super) enum Fate {
     /// It was no operation.
     Refused(Refusal),
@@ -137,6 +138,7 @@ mod tests {
             kind: Kind::Balance,
             result: result.map_err(refused),
             replay: Replay::First,
+            line: None,
         });
         Fate::Answered(Request::Balance { wallet: WalletId(1) }, outcome)
     }

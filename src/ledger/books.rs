@@ -10,8 +10,8 @@ use super::rules::{self, Change, Decision, Effect, Plan};
 use super::state::{State, StoredBalance};
 use super::transaction::More;
 use super::{
-    Answer, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Operation, Original, Outcome, ReferenceChanges,
-    Refused, Rejection, Request, Standing, Status, Transaction, TransactionId, WalletId,
+    Answer, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Line, Operation, Original, Outcome,
+    ReferenceChanges, Refused, Rejection, Request, Standing, Status, Transaction, TransactionId, WalletId,
 };
 
 /// Transactions that operations of the batch may turn out to have become earlier.
@@ -99,13 +99,17 @@ impl Books {
         if let Some(outcome) = self.find(operation) {
             return outcome;
         }
+        let written = self.entries.len();
         match &operation.request {
             Request::Batch(batch) => self.apply_all(operation, batch),
             request => match self.decide(operation.id, request, None) {
                 Ok(Done::Recorded(mut transaction)) => {
                     self.name(operation, &mut transaction);
                     self.keep(operation, transaction.clone());
-                    Outcome::of_record(transaction, Vec::new(), Replay::First)
+                    // Its own entries come before those of what it made possible; the first is its wallet's.
+                    let first = self.entries.get(written).filter(|entry| entry.transaction == operation.id);
+                    let line = first.filter(|_| transaction.more.is_some()).map(|entry| Box::new(Line::from(entry)));
+                    Outcome { line, ..Outcome::of_record(transaction, Vec::new(), Replay::First) }
                 }
                 Ok(Done::Unrecorded(answer)) => outcome(request, Ok(answer)),
                 Err(rejection) => self.refuse(operation, rejection),
@@ -396,5 +400,5 @@ fn wallets_of(state: &State, request: &Request) -> Vec<WalletId> {
 }
 
 fn outcome(request: &Request, result: Result<Answer, Refused>) -> Outcome {
-    Outcome { kind: request.kind(), result, replay: Replay::First }
+    Outcome { kind: request.kind(), result, replay: Replay::First, line: None }
 }

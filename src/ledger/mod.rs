@@ -24,7 +24,7 @@ pub use balance::{Balance, Delta};
 pub use books::{Answered, Books, Changes};
 pub use currency::{Currencies, Currency, CurrencyCode};
 pub use details::{Details, Labels, ServiceId};
-pub use entry::Entry;
+pub use entry::{Entry, Line};
 pub use fingerprint::Fingerprint;
 pub use key::IdempotencyKey;
 pub use money::{Amount, Money};

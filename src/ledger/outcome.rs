@@ -1,6 +1,6 @@
 //! Outcomes: what a caller gets.
 
-use super::{Balance, CurrencyCode, Kind, Standing, Status, Transaction};
+use super::{Balance, CurrencyCode, Kind, Line, Standing, Status, Transaction};
 
 /// A business "no": expected and final. Variants stand in the order the checks are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -260,6 +260,10 @@ pub struct Outcome {
     pub result: Result<Answer, Refused>,
     /// Whether this is the outcome of an earlier operation with the same key.
     pub replay: Replay,
+    /// The line that its transaction wrote now in the history of the wallet in whose queue it stood. Only of a transaction that has more than most:
+    /// the others, which are the many, do not carry it. None, too, if it wrote none, for a batch, and for what was decided earlier, be it in a try
+    /// whose answer was lost.
+    pub line: Option<Box<Line>>,
 }
 
 /// Whether an outcome was given before.
@@ -292,7 +296,7 @@ impl Outcome {
             None if kind == Kind::Batch => Ok(Answer::Batch(transaction, items)),
             None => Ok(Answer::Transaction(transaction)),
         };
-        Self { kind, result, replay }
+        Self { kind, result, replay, line: None }
     }
 
     /// Whether the refusal, if it is one, is kept as a transaction.

@@ -10,8 +10,25 @@ use config::{Config, ConfigError, File, FileFormat, Source, Value, ValueKind};
 
 use super::{DEFAULTS, Settings};
 
-/// Two addresses have names of their own, which other programs and services use too.
-const ADDRESSES: [(&str, &str); 2] = [("DATABASE_URL", "database.url"), ("AMQP_URL", "broker.url")];
+/// Settings that have names of their own, which other programs and services use too. The later of two names for one setting wins.
+const NAMED: [(&str, &str); 4] = [
+    // System 002's two, see `value_of_002`.
+    ("DB_DATABASE", "database.url"),
+    ("LOGLEVEL", "telemetry.log"),
+    ("DATABASE_URL", "database.url"),
+    ("AMQP_URL", "broker.url"),
+];
+/// System 002's log levels, and ours. Its two worst end the program: for us those are errors.
+const LEVELS: [(&str, &str); 8] = [
+    ("panic", "error"),
+    ("fatal", "error"),
+    ("error", "error"),
+    ("warning", "warn"),
+    ("warn", "warn"),
+    ("info", "info"),
+    ("debug", "debug"),
+    ("trace", "trace"),
+];
 /// How the other settings begin in the environment: `PURSER_HTTP__LISTEN`.
 const PREFIX: &str = "PURSER_";
 /// Settings whose text must have a shape, with the shape in words.
@@ -103,25 +120,51 @@ impl Layers {
         let mut settings = Vec::new();
         for (name, value) in variables {
             let Some(name) = name.to_str() else { continue };
-            let address = ADDRESSES.iter().find(|(variable, _)| *variable == name);
-            if address.is_none() && !name.starts_with(PREFIX) {
+            let rank = NAMED.iter().position(|(variable, _)| *variable == name);
+            if rank.is_none() && !name.starts_with(PREFIX) {
                 continue;
             }
             let value = value.into_string().map_err(|_| anyhow!("the environment variable {name} is not UTF-8"))?;
-            match address {
+            match rank {
                 // Set but empty is how a script or a compose file says "not set".
                 Some(_) if value.is_empty() => {}
-                // First: PURSER_DATABASE__URL is the more explicit of the two.
-                Some((_, key)) => settings.insert(0, ((*key).to_owned(), name.to_owned(), value)),
-                None => settings.extend(self.key_of_variable(name)?.map(|key| (key, name.to_owned(), value))),
+                Some(rank) => {
+                    let value = self.value_of_002(name, value)?;
+                    settings.extend(value.map(|value| (Some(rank), NAMED[rank].1.to_owned(), name.to_owned(), value)));
+                }
+                None => settings.extend(self.key_of_variable(name)?.map(|key| (None, key, name.to_owned(), value))),
             }
         }
-        for (key, name, value) in settings {
+        // PURSER_DATABASE__URL is more explicit than any of them, so it comes after them.
+        settings.sort_by_key(|(rank, ..)| rank.unwrap_or(NAMED.len()));
+        for (_, key, name, value) in settings {
             let default = self.values.get(&key).map(|(value, _)| value.kind.clone());
             let value = Value::new(None, typed(value, default.as_ref()));
             self.lay(key, value, Origin::Environment(name))?;
         }
         Ok(())
+    }
+
+    /// System 002's variables in our words; `None` when it is not meant for us. Other variables stay as they are.
+    fn value_of_002(&self, name: &str, value: String) -> anyhow::Result<Option<String>> {
+        match name {
+            // System 001 has a variable of this name, too: there it is the database's name.
+            "DB_DATABASE" => Ok(Some(value).filter(|value| value.contains("://"))),
+            "LOGLEVEL" => {
+                let level = LEVELS.iter().find(|(word, _)| value.eq_ignore_ascii_case(word)).map(|(_, level)| *level);
+                let level = level.ok_or_else(|| {
+                    anyhow!(
+                        "loglevel is incorrect, valid values are: panic, fatal, error, warning, debug, trace. And info; \
+                         it was set by the environment variable LOGLEVEL"
+                    )
+                })?;
+                // What the built-in filter leaves out stays out.
+                let built_in = self.values.get("telemetry.log").map(|(value, _)| value.to_string()).unwrap_or_default();
+                let rest = built_in.split_once(',').map(|(_, rest)| format!(",{rest}")).unwrap_or_default();
+                Ok(Some(format!("{level}{rest}")))
+            }
+            _ => Ok(Some(value)),
+        }
     }
 
     /// The setting that a `PURSER_` variable stands for; `None` when it is none of the settings' business.

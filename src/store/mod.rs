@@ -15,6 +15,7 @@ mod error;
 pub mod expiries;
 pub mod history;
 pub mod keys;
+pub mod lines;
 pub mod movements;
 pub mod references;
 pub mod reports;

@@ -247,7 +247,7 @@ fn money(amount: &str) -> Money {
 }
 
 fn outcome(request: &Request, result: Result<Answer, Rejection>, replay: Replay) -> Outcome {
-    Outcome { kind: request.kind(), result: result.map_err(Refused::from), replay }
+    Outcome { kind: request.kind(), result: result.map_err(Refused::from), replay, line: None }
 }
 
 fn done(request: &Request) -> Answer {

@@ -3,6 +3,7 @@
 mod balance;
 mod transaction_system;
 mod transactional_system;
+mod wallet;
 mod wallet_test;
 
 use purser::settings::Settings;

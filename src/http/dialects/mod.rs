@@ -25,6 +25,7 @@ dialects! {
     balance,
     transaction_system,
     transactional_system,
+    wallet,
     wallet_test,
 }
 

@@ -80,6 +80,32 @@ fn the_addresses_have_names_of_their_own_and_empty_means_not_set() {
 }
 
 #[test]
+fn the_variables_of_system_002_are_understood() {
+    let default = settings("", &[]);
+    let url = ("DB_DATABASE", "postgresql://postgres:1234@localhost/testdb");
+    assert_eq!(settings("", &[url]).database.url.expose(), url.1);
+    assert_eq!(*read("", &[url]).unwrap().origin("database.url"), Origin::Environment("DB_DATABASE".to_owned()));
+    // A name is system 001's, and any variable that is ours goes before it.
+    assert_eq!(settings("", &[("DB_DATABASE", "balance")]).database.url, default.database.url);
+    assert_eq!(settings("", &[("DB_DATABASE", "")]).database.url, default.database.url);
+    for ours in ["DATABASE_URL", "PURSER_DATABASE__URL"] {
+        assert_eq!(settings("", &[url, (ours, "postgres://a/b")]).database.url.expose(), "postgres://a/b", "{ours}");
+    }
+
+    let (_, rest) = default.telemetry.log.split_once(',').expect("the built-in filter leaves something out");
+    for (word, level) in
+        [("panic", "error"), ("fatal", "error"), ("warning", "warn"), ("INFO", "info"), ("trace", "trace")]
+    {
+        assert_eq!(settings("", &[("LOGLEVEL", word)]).telemetry.log, format!("{level},{rest}"));
+    }
+    let both = [("LOGLEVEL", "debug"), ("PURSER_TELEMETRY__LOG", "warn")];
+    assert_eq!(settings("", &both).telemetry.log, "warn");
+    assert_eq!(settings("", &[("LOGLEVEL", "")]).telemetry.log, default.telemetry.log);
+    let words = ["loglevel is incorrect, valid values are: panic, fatal, error, warning, debug, trace.", "LOGLEVEL"];
+    check_refused("", &[("LOGLEVEL", "loud")], &words);
+}
+
+#[test]
 fn what_is_no_setting_is_refused_with_its_place() {
     check_refused("[http]\nlisen = \"x\"\n", &[], &["http.lisen", ".toml", "did you mean http.listen?"]);
     check_refused("[https]\nsomething_else = 1\n", &[], &["https.something_else", ".toml", "purser config --defaults"]);
@@ -118,6 +144,8 @@ fn a_secret_is_never_part_of_a_message() {
         ("", [("DATABASE_URL", "purser:hunter2@localhost/purser")]),
         ("", [("AMQP_URL", "http://purser:hunter2@localhost/")]),
         ("", [("AMQP_URL", "hunter2")]),
+        ("", [("LOGLEVEL", "hunter2")]),
+        ("", [("DB_DATABASE", "postgres://purser:hunter2@[::1/purser")]),
         ("", [("PURSER_HTTP__LISTEN", "postgres://purser:hunter2@localhost/purser")]),
         ("", [("PURSER_BROKER__PREFETCH", "postgres://purser:hunter2@localhost/purser")]),
         ("[database]\nurl = \"postgres://purser:hunter2@localhost/purser\n", [("X", "")]),

@@ -339,7 +339,7 @@ fn an_atomic_batchs_reply_has_its_items_or_the_one_that_failed() {
     );
 
     let refused = Refused { item: Some(3), transaction: Some(Box::new(own)), ..Rejection::InsufficientFunds.into() };
-    let outcome = Outcome { kind: Kind::Batch, result: Err(refused), replay: Replay::First };
+    let outcome = Outcome { kind: Kind::Batch, result: Err(refused), replay: Replay::First, line: None };
     let reply = serde_json::to_value(fields(&reply_to(Dialect::Native, &batch, &outcome))).unwrap();
     assert_eq!(
         reply,

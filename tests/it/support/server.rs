@@ -115,7 +115,8 @@ impl Drop for Server {
 pub fn purser(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_purser"));
     for (name, _) in std::env::vars_os() {
-        let is_setting = name.to_str().is_some_and(|name| name.starts_with("PURSER_") || name.ends_with("_URL"));
+        let is_named = |name: &str| name.ends_with("_URL") || ["DB_DATABASE", "LOGLEVEL"].contains(&name);
+        let is_setting = name.to_str().is_some_and(|name| name.starts_with("PURSER_") || is_named(name));
         if is_setting {
             command.env_remove(name);
         }
