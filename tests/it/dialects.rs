@@ -1,6 +1,7 @@
 //! The older systems' interfaces: golden files for every row of their documents, and what their own tests asked of them.
 
 mod balance;
+mod together;
 mod transaction_system;
 mod transactional_system;
 mod wallet;
