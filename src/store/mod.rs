@@ -13,6 +13,7 @@ pub mod directory;
 mod error;
 pub mod expiries;
 pub mod history;
+pub mod imports;
 pub mod keys;
 pub mod reports;
 pub mod scale;

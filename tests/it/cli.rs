@@ -1,6 +1,7 @@
 //! The binary, from the outside: what it prints and how it ends.
 
 mod bench;
+mod import;
 mod keys;
 mod send;
 mod tls;
