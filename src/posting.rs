@@ -19,16 +19,20 @@
 //! | | `store::currencies` | its copy in memory is too old, or lacks one |
 //! | | [`transactions::list_waiting`] | a balance says that withdrawals wait for funds: its line |
 //! | | [`transactions::list_known`] | the originals, and how much of each was reversed |
+//! | | [`references::list`], after the locks | operations give references, or are about transactions that have one and may end |
 //! | | [`services::lock`] | money moves for services: they stay until the commit |
 //! | answered before? | [`transactions::find_by_ids`] | an earlier try was interrupted while committing |
 //! | | [`transactions::list_items`] | what was found is an atomic batch: its items are part of its answer |
 //! | write | [`balances::insert`], before it | a wallet's first balance in a currency: `save` updates rows |
-//! | | [`changes::save_with_more`] | transactions that have more than most: holds, what waits, what is about another one, details |
+//! | | [`changes::save_with_more`] | transactions that have more than most: holds, what waits, what is about another one, details, references |
 //! | | [`changes::save_updates`] | earlier transactions of status Created that were finished or extended |
 //! | | [`wallets::save_standings`] | wallets that were blocked, opened or closed |
+//! | | [`references::insert`], then `pass_on`, then `delete` | references that name another transaction now, or none; who takes one that another batch is taking waits here, and the batch is tried again |
 
-use crate::ledger::{Answered, Books, Operation, Outcome, ServiceId, State, TransactionId, WalletId};
-use crate::store::{DbTx, Store, StoreError, balances, changes, services, transactions, wallets};
+use crate::ledger::{
+    Answered, Books, Operation, Outcome, Reference, ReferenceChanges, ServiceId, State, TransactionId, WalletId,
+};
+use crate::store::{DbTx, Store, StoreError, balances, changes, references, services, transactions, wallets};
 
 /// Whether an earlier try of the same operations may have been committed without our hearing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +67,7 @@ pub async fn preview(store: &Store, operation: &Operation) -> Result<Outcome, St
 
 /// Locks what the batch may change and reads what it must know.
 async fn open(store: &Store, db_tx: &mut DbTx, batch: &[Operation], attempt: Attempt) -> Result<Books, StoreError> {
-    let Touched { mut written, read, originals, services } = Touched::by(batch);
+    let Touched { mut written, read, originals, services, mut references } = Touched::by(batch);
     if !originals.is_empty() {
         written.extend(transactions::list_wallets(db_tx, &originals).await?);
         written.sort_unstable();
@@ -84,16 +88,25 @@ async fn open(store: &Store, db_tx: &mut DbTx, batch: &[Operation], attempt: Att
     // After the lock: whoever gives a currency fewer decimals waits for those who hold it, see `store::scale`.
     let codes = batch.iter().flat_map(|operation| operation.request.parts());
     let codes = codes.filter_map(|part| Some(part.money()?.currency));
+    // What an original moved, its wallet has a balance in.
+    let of_originals = balances.iter().map(|balance| balance.currency).filter(|_| !originals.is_empty());
+    let codes = codes.chain(of_originals);
     let currencies = store.currencies().get(db_tx, codes).await?;
     let mut state = State::new(now, currencies, wallets, balances).with_limits(store.limits());
     if !lines.is_empty() {
         state = state.with_lines(transactions::list_waiting(db_tx, &lines).await?);
     }
     if !originals.is_empty() {
-        state = state.with_known(transactions::list_known(db_tx, &originals).await?);
+        let known = transactions::list_known(db_tx, &originals).await?;
+        let unfinished = known.iter().map(|known| &known.transaction).filter(|known| !known.status.is_final());
+        references.extend(unfinished.filter_map(|known| known.more().reference.clone()));
+        state = state.with_known(known);
     }
     if !services.is_empty() {
         state = state.with_services(services::lock(db_tx, &services).await?);
+    }
+    if !references.is_empty() {
+        state = state.with_references(references::list(db_tx, &references).await?);
     }
     Ok(Books::open(state, answered(db_tx, batch, attempt).await?))
 }
@@ -131,6 +144,24 @@ async fn close(db_tx: &mut DbTx, books: Books) -> Result<(), StoreError> {
     if !changes.standings.is_empty() {
         wallets::save_standings(db_tx, &changes.standings, now).await?;
     }
+    if !changes.references.is_empty() {
+        name(db_tx, &changes.references).await?;
+    }
+    Ok(())
+}
+
+/// Writes what references name: at the very end, so that who waits for one waits for little more than the commit. Why in this order is told in
+/// [`references`].
+async fn name(db_tx: &mut DbTx, changes: &ReferenceChanges) -> Result<(), StoreError> {
+    if !changes.taken.is_empty() {
+        references::insert(db_tx, &changes.taken).await?;
+    }
+    if !changes.passed_on.is_empty() {
+        references::pass_on(db_tx, &changes.passed_on).await?;
+    }
+    if !changes.freed.is_empty() {
+        references::delete(db_tx, &changes.freed).await?;
+    }
     Ok(())
 }
 
@@ -144,22 +175,32 @@ struct Touched {
     originals: Vec<TransactionId>,
     /// Services that money moves for.
     services: Vec<ServiceId>,
+    /// References that operations give. Those of the originals come on top.
+    references: Vec<Reference>,
 }
 
 impl Touched {
     fn by(batch: &[Operation]) -> Self {
-        let mut touched = Self { written: Vec::new(), read: Vec::new(), originals: Vec::new(), services: Vec::new() };
+        let mut touched = Self {
+            written: Vec::new(),
+            read: Vec::new(),
+            originals: Vec::new(),
+            services: Vec::new(),
+            references: Vec::new(),
+        };
         for part in batch.iter().flat_map(|operation| operation.request.parts()) {
             let wallets = if part.is_write() { &mut touched.written } else { &mut touched.read };
             wallets.push(part.wallet());
             wallets.extend(part.to_wallet());
             touched.originals.extend(part.original());
             touched.services.extend(part.terms().and_then(|terms| terms.details.as_ref()?.service()));
+            touched.references.extend(part.reference().cloned());
         }
         sort(&mut touched.written);
         sort(&mut touched.read);
         sort(&mut touched.originals);
         sort(&mut touched.services);
+        sort(&mut touched.references);
         let written = &touched.written;
         touched.read.retain(|wallet| written.binary_search(wallet).is_err());
         touched

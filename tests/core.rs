@@ -15,6 +15,8 @@ mod model;
 mod operations;
 #[path = "core/random.rs"]
 mod random;
+#[path = "core/references.rs"]
+mod references;
 #[path = "core/reversals.rs"]
 mod reversals;
 #[path = "core/standings.rs"]
@@ -42,7 +44,7 @@ fn check(before: &str, sentence: &str, after: &str) {
 /// The same for operations one after the other, once in as few batches as there can be and once each in a batch of its own.
 ///
 /// What is left is said in the words of [`History::of`] and of named transactions: `1 has 5 USD, 1 blocked, h is Created`; of a line, first come
-/// first: `1 USD waits h i`. A batch's refusal says which item it was: `insufficient_funds at 1`. A replay says `again` at its end.
+/// first: `1 USD waits h i`; of a reference: `r names h`, or `r names nothing`. A batch's refusal says which item it was: `insufficient_funds at 1`. A replay says `again` at its end.
 #[track_caller]
 fn check_all(before: &str, said: &[(&str, &str)]) {
     for batch_max in [usize::MAX, 1] {
@@ -113,6 +115,10 @@ fn assert_left(history: &History, script: &Script, left: &str, context: &str) {
             [wallet, code, "waits", ref names @ ..] => {
                 let line: Vec<TransactionId> = names.iter().map(|name| script.id(name)).collect();
                 lines.insert((WalletId(wallet.parse().expect("a wallet is a number")), currency(code)), line);
+            }
+            [reference, "names", name] => {
+                let named = history.references.iter().find(|(kept, _)| kept.as_str() == reference).map(|(_, id)| *id);
+                assert_eq!(named, (name != "nothing").then(|| script.id(name)), "{context}: {words}");
             }
             _ => state.push(words),
         }

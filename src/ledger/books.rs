@@ -10,8 +10,8 @@ use super::rules::{self, Change, Decision, Effect, Plan};
 use super::state::{State, StoredBalance};
 use super::transaction::More;
 use super::{
-    Answer, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Operation, Original, Outcome, Refused,
-    Rejection, Request, Standing, Status, Transaction, TransactionId, WalletId,
+    Answer, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Operation, Original, Outcome, ReferenceChanges,
+    Refused, Rejection, Request, Standing, Status, Transaction, TransactionId, WalletId,
 };
 
 /// Transactions that operations of the batch may turn out to have become earlier.
@@ -82,6 +82,8 @@ pub struct Changes {
     pub updates: Vec<Change>,
     /// The wallets that may do something else now.
     pub standings: Vec<(WalletId, Standing)>,
+    /// The references that name another transaction now, or none.
+    pub references: ReferenceChanges,
 }
 
 impl Books {
@@ -222,7 +224,11 @@ impl Books {
         self.entries.extend(postings.iter().map(|posting| state.post(id, *posting)));
 
         let now = self.state.now();
-        let mut more = More { batch, details, ..More::default() };
+        let reference = request.reference().cloned();
+        if let Some(reference) = &reference {
+            self.state.name(reference, id);
+        }
+        let mut more = More { batch, details, reference, ..More::default() };
         match &effect {
             Effect::None => {}
             Effect::Hold { expires_in } => {
@@ -290,7 +296,9 @@ impl Books {
         }
         let original = request.original().map(|id| Original { id, status: self.status_of(id) });
         let details = request.terms().and_then(|terms| terms.details.clone()).or_else(|| self.inherited(request));
-        let more = More { original, details, ..More::default() };
+        // What was asked for; it names nothing.
+        let reference = request.reference().cloned();
+        let more = More { original, details, reference, ..More::default() };
         let mut transaction = self.blank(operation.id, request, Status::Error);
         transaction.money = money;
         transaction.to_wallet = request.to_wallet();

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::{Cause, Mode, Request, Rest, Terms};
+use super::{Cause, Details, Mode, Request, Rest, Terms};
 
 /// What must match when an idempotency key is used again: a digest of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,18 +78,29 @@ impl Terms {
         if let Some(lifetime) = self.mode.expires_in() {
             write!(text, " expires_in={}", lifetime.seconds())?;
         }
-        let Some(details) = &self.details else { return Ok(()) };
         // Free texts are quoted: what stands in one cannot look like another field.
-        for (name, value) in details.labels().iter() {
+        if let Some(details) = &self.details {
+            details.write_canonical(text)?;
+        }
+        if let Some(reference) = &self.reference {
+            write!(text, " reference={:?}", reference.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+impl Details {
+    fn write_canonical(&self, text: &mut String) -> fmt::Result {
+        for (name, value) in self.labels().iter() {
             write!(text, " label.{name:?}={value:?}")?;
         }
-        if let Some(description) = details.description() {
+        if let Some(description) = self.description() {
             write!(text, " description={description:?}")?;
         }
-        if let Some(service) = details.service() {
+        if let Some(service) = self.service() {
             write!(text, " service={service}")?;
         }
-        if let Some(order) = details.order() {
+        if let Some(order) = self.order() {
             write!(text, " order={order:?}")?;
         }
         Ok(())
@@ -98,8 +109,12 @@ impl Terms {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::ledger::{Amount, CurrencyCode, Lifetime, Money, Standing, Timestamp, TransactionId, WalletId};
+    use crate::ledger::{
+        Amount, CurrencyCode, Labels, Lifetime, Money, Reference, Standing, Timestamp, TransactionId, WalletId,
+    };
 
     fn money(amount: &str, currency: &str) -> Money {
         Money { amount: Amount::parse(amount).unwrap(), currency: CurrencyCode::new(currency).unwrap() }
@@ -108,6 +123,7 @@ mod tests {
     #[test]
     fn a_fingerprint_sees_every_field_and_no_spelling() {
         let wallet = WalletId(1);
+        let named = |reference| Terms { reference: Reference::new(reference).ok(), ..Terms::default() };
         let base = Request::Withdraw { wallet, money: money("1.50", "USD"), terms: Terms::default() };
         assert_eq!(
             base.fingerprint(),
@@ -119,6 +135,7 @@ mod tests {
             Request::Withdraw { wallet, money: money("1.51", "USD"), terms: Terms::default() },
             Request::Withdraw { wallet, money: money("1.5", "EUR"), terms: Terms::default() },
             Request::Transfer { wallet, to_wallet: WalletId(2), money: money("1.5", "USD"), terms: Terms::default() },
+            Request::Withdraw { wallet, money: money("1.5", "USD"), terms: named("r") },
         ] {
             assert_ne!(base.fingerprint(), other.fingerprint(), "{other:?}");
         }
@@ -159,5 +176,18 @@ mod tests {
         };
         let text = "transfer wallet=7 to_wallet=8 currency=USD amount=12.3";
         assert_eq!(request.fingerprint().0[..], Sha256::digest(text)[..Fingerprint::BYTES]);
+
+        // What a later version added is not seen where it is not set.
+        let order = Details::new(Labels::default(), None, None, Some("o-1".to_owned())).unwrap();
+        let with = |reference: Option<&str>| {
+            let mode = Mode::Pending { expires_in: Lifetime::from_seconds(600).ok() };
+            let reference = reference.map(|reference| Reference::new(reference).unwrap());
+            let terms = Terms { mode, details: Some(Arc::new(order.clone())), reference };
+            Request::Withdraw { wallet: WalletId(7), money: money("12.30", "USD"), terms }.fingerprint().0
+        };
+        let text = r#"withdraw wallet=7 currency=USD amount=12.3 pending=true expires_in=600 order="o-1""#;
+        assert_eq!(with(None)[..], Sha256::digest(text)[..Fingerprint::BYTES]);
+        let text = format!(r#"{text} reference="r\" x=\"1""#);
+        assert_eq!(with(Some(r#"r" x="1"#))[..], Sha256::digest(text)[..Fingerprint::BYTES]);
     }
 }

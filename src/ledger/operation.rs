@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    Amount, Details, IdempotencyKey, Lifetime, Money, Rejection, Standing, Timestamp, TransactionId, WalletId,
+    Amount, Details, IdempotencyKey, Lifetime, Money, Reference, Rejection, Standing, Timestamp, TransactionId,
+    WalletId,
 };
 
 /// What a caller asks, with its name if it has one.
@@ -111,6 +112,8 @@ pub struct Terms {
     pub mode: Mode,
     /// What the caller attached.
     pub details: Option<Arc<Details>>,
+    /// The caller's name for the transaction, unique over all wallets.
+    pub reference: Option<Reference>,
 }
 
 /// When money moves.
@@ -331,6 +334,11 @@ impl Request {
         }
     }
 
+    /// The caller's name for the transaction to be, unique over all wallets.
+    pub fn reference(&self) -> Option<&Reference> {
+        self.terms()?.reference.as_ref()
+    }
+
     /// Whether it may change anything: it is recorded under its key then, and the wallets that it touches are locked.
     pub const fn is_write(&self) -> bool {
         !matches!(self, Self::Balance { .. })
@@ -365,5 +373,12 @@ mod tests {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(Kind::parse("deposit"), None);
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_operation_stays_small() {
+        // It is moved from queue to queue: what few of them have is behind a pointer.
+        assert_eq!((size_of::<Operation>(), size_of::<Terms>()), (120, 32));
     }
 }

@@ -21,14 +21,17 @@ pub enum Rejection {
     #[error("expires_in must be 1 to 315360000 seconds")]
     ExpiresInInvalid,
     /// Too many labels, or too long ones.
-    #[error("there may be at most 16 labels, with names of 1 to 64 characters and values of at most 256")]
+    #[error("there may be at most 16 labels, with names of 1 to 64 characters, values of at most 256 and no NUL")]
     LabelsInvalid,
     /// The description is too long.
-    #[error("the description must have at most 1000 characters")]
+    #[error("the description must have at most 1000 characters and no NUL among them")]
     DescriptionInvalid,
     /// The order id is empty or too long.
-    #[error("the order id must have 1 to 255 characters")]
+    #[error("the order id must have 1 to 255 characters and no NUL among them")]
     OrderIdInvalid,
+    /// The reference is empty or too long.
+    #[error("the reference must have 1 to 255 characters and no NUL among them")]
+    ReferenceInvalid,
     /// A batch without operations.
     #[error("a batch needs at least one operation")]
     BatchEmpty,
@@ -101,6 +104,9 @@ pub enum Rejection {
     /// The balance would have more digits than are kept exactly.
     #[error("the balance would have more than 28 digits")]
     BalanceTooLarge,
+    /// The reference names another transaction, on whatever wallet, that is not Error.
+    #[error("the reference names another transaction")]
+    ReferenceTaken,
     /// The transaction was ended before it was confirmed.
     #[error("the transaction was cancelled")]
     Cancelled,
@@ -111,7 +117,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every rejection there is.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::IdempotencyKeyInvalid,
         Self::AmountInvalid,
         Self::AmountNotPositive,
@@ -120,6 +126,7 @@ impl Rejection {
         Self::LabelsInvalid,
         Self::DescriptionInvalid,
         Self::OrderIdInvalid,
+        Self::ReferenceInvalid,
         Self::BatchEmpty,
         Self::BatchTooLarge,
         Self::ItemNotAllowed,
@@ -144,6 +151,7 @@ impl Rejection {
         Self::InsufficientFunds,
         Self::WaitingLineFull,
         Self::BalanceTooLarge,
+        Self::ReferenceTaken,
         Self::Cancelled,
         Self::Expired,
     ];
@@ -159,6 +167,7 @@ impl Rejection {
             Self::LabelsInvalid => "labels_invalid",
             Self::DescriptionInvalid => "description_invalid",
             Self::OrderIdInvalid => "order_id_invalid",
+            Self::ReferenceInvalid => "reference_invalid",
             Self::BatchEmpty => "batch_empty",
             Self::BatchTooLarge => "batch_too_large",
             Self::ItemNotAllowed => "item_not_allowed",
@@ -183,6 +192,7 @@ impl Rejection {
             Self::InsufficientFunds => "insufficient_funds",
             Self::WaitingLineFull => "waiting_line_full",
             Self::BalanceTooLarge => "balance_too_large",
+            Self::ReferenceTaken => "reference_taken",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
         }
@@ -198,7 +208,7 @@ impl Rejection {
     /// The others name something that is not there or not well formed: there is no wallet or no currency to record them under,
     /// and asking again after mending it is a new question.
     pub const fn is_recorded(self) -> bool {
-        matches!(self, Self::InsufficientFunds | Self::WaitingLineFull | Self::BalanceTooLarge)
+        matches!(self, Self::InsufficientFunds | Self::WaitingLineFull | Self::BalanceTooLarge | Self::ReferenceTaken)
     }
 }
 

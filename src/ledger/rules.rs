@@ -92,8 +92,8 @@ pub struct Posting {
 
 /// Says what `request` does to `state`, or why not. Pure: whatever it needs to know is an argument, the time included.
 ///
-/// The order of the checks is the one that system 000 documents: amount (when it was read), wallet, currency, funds. A batch is its
-/// items, one after the other: see [`super::Books`].
+/// The order of the checks is the one that systems 000 and 002 document: amount (when it was read), wallet, currency, funds, and whether the
+/// reference is free. A batch is its items, one after the other: see [`super::Books`].
 pub fn decide(state: &State, request: &Request) -> Result<Decision, Rejection> {
     let plan = match request {
         Request::Invoice { wallet, money, terms } => invoice(state, *wallet, *money, terms),
@@ -116,7 +116,12 @@ pub fn decide(state: &State, request: &Request) -> Result<Decision, Rejection> {
         Request::Stand { wallet, standing } => return stand(state, *wallet, *standing).map(Decision::Stand),
         Request::Batch(_) => Err(Rejection::ItemNotAllowed),
     };
-    plan.map(|plan| Decision::Post(Box::new(plan)))
+    let plan = plan?;
+    // Last of all: who is refused for another reason is told that reason.
+    if request.reference().is_some_and(|reference| state.named(reference).is_some()) {
+        return Err(Rejection::ReferenceTaken);
+    }
+    Ok(Decision::Post(Box::new(plan)))
 }
 
 fn invoice(state: &State, wallet: WalletId, money: Money, terms: &Terms) -> Result<Plan, Rejection> {

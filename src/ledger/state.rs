@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use super::reference::References;
 use super::rules::{Change, Posting};
 use super::{
-    Amount, Balance, Changes, Currencies, Currency, CurrencyBalance, CurrencyCode, Delta, Entry, ServiceId, Standing,
-    Timestamp, Transaction, TransactionId, WalletId,
+    Amount, Balance, Changes, Currencies, Currency, CurrencyBalance, CurrencyCode, Delta, Entry, Reference, ServiceId,
+    Standing, Status, Timestamp, Transaction, TransactionId, WalletId,
 };
 
 /// A balance as it is stored: with the number of its last entry.
@@ -68,6 +69,7 @@ pub struct State {
     services: HashSet<ServiceId>,
     wallets: HashMap<WalletId, Wallet>,
     known: HashMap<TransactionId, Known>,
+    references: References,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +104,8 @@ enum Progress {
 pub(super) struct Before {
     wallets: Vec<(WalletId, Wallet)>,
     known: Vec<(TransactionId, Known)>,
+    /// How many changes of references there were.
+    references: usize,
 }
 
 impl State {
@@ -121,7 +125,7 @@ impl State {
             }
         }
         let (limits, services, known) = (Limits::default(), HashSet::new(), HashMap::new());
-        Self { now, limits, currencies, services, wallets, known }
+        Self { now, limits, currencies, services, wallets, known, references: References::default() }
     }
 
     /// The same with these limits.
@@ -139,6 +143,13 @@ impl State {
     /// The same, knowing these transactions.
     pub fn with_known(mut self, known: impl IntoIterator<Item = Known>) -> Self {
         self.known.extend(known.into_iter().map(|known| (known.transaction.id, known)));
+        self
+    }
+
+    /// The same, knowing what these references name. It must be told of every one that an operation of the batch gives, and of every one
+    /// whose transaction an operation may end.
+    pub fn with_references(mut self, references: impl IntoIterator<Item = (Reference, TransactionId)>) -> Self {
+        self.references = References::new(references);
         self
     }
 
@@ -182,6 +193,11 @@ impl State {
     /// A transaction that an operation of the batch is about, if there is one of that id.
     pub fn known(&self, id: TransactionId) -> Option<&Known> {
         self.known.get(&id)
+    }
+
+    /// The transaction that a reference names, if it names one.
+    pub fn named(&self, reference: &Reference) -> Option<TransactionId> {
+        self.references.find(reference)
     }
 
     /// What a wallet holds in a currency; zero where nothing was ever held.
@@ -262,7 +278,15 @@ impl State {
     pub(super) fn change(&mut self, change: &Change) {
         if let Some(known) = self.known.get_mut(&change.id) {
             known.transaction.change(change, self.now);
+            if let (Status::Error, Some(reference)) = (change.status, &known.transaction.more().reference) {
+                self.references.free(reference, change.id);
+            }
         }
+    }
+
+    /// From now on a reference names this transaction.
+    pub(super) fn name(&mut self, reference: &Reference, id: TransactionId) {
+        self.references.take(reference, id);
     }
 
     /// So much more of a transaction was reversed.
@@ -283,16 +307,17 @@ impl State {
         let lines = wallets.values().flat_map(|wallet| &wallet.holdings).flat_map(|holding| &holding.line);
         let ids: HashSet<_> = known.into_iter().chain(lines.map(|waiting| waiting.id)).collect();
         let known = ids.into_iter().filter_map(|id| Some((id, self.known.get(&id)?.clone()))).collect();
-        Before { wallets: wallets.into_iter().collect(), known }
+        Before { wallets: wallets.into_iter().collect(), known, references: self.references.count() }
     }
 
     /// Undoes everything since.
     pub(super) fn restore(&mut self, before: Before) {
         self.wallets.extend(before.wallets);
         self.known.extend(before.known);
+        self.references.undo(before.references);
     }
 
-    /// The balances that changed, as they are now; those of them that have no row yet; the standings that changed.
+    /// The balances that changed, as they are now; those of them that have no row yet; the standings and the references that changed.
     pub(super) fn changes(self) -> Changes {
         let Changes { mut balances, mut opened, mut standings, .. } = Changes::default();
         for (wallet, Wallet { standing, is_changed, holdings }) in self.wallets {
@@ -309,7 +334,7 @@ impl State {
                 }
             }
         }
-        Changes { balances, opened, standings, ..Changes::default() }
+        Changes { balances, opened, standings, references: self.references.changes(), ..Changes::default() }
     }
 
     fn holding(&self, wallet: WalletId, currency: CurrencyCode) -> Option<&Holding> {

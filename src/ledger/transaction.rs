@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::{Details, Fingerprint, IdempotencyKey, Kind, Lifetime, Money, Rejection, Timestamp, WalletId};
+use super::{Details, Fingerprint, IdempotencyKey, Kind, Lifetime, Money, Reference, Rejection, Timestamp, WalletId};
 
 /// A transaction's name: a UUIDv7, given to the operation before it is first tried, so that a second try can be told
 /// from a second operation.
@@ -95,6 +95,8 @@ pub struct More {
     pub failed_item: Option<usize>,
     /// What the caller attached.
     pub details: Option<Arc<Details>>,
+    /// The caller's name for it, unique over all wallets. It is the transaction's own unless it has status Error.
+    pub reference: Option<Reference>,
 }
 
 /// The transaction that a confirm, cancel, extend or reverse is about.
@@ -118,6 +120,7 @@ impl Transaction {
             batch: None,
             failed_item: None,
             details: None,
+            reference: None,
         };
         self.more.as_deref().unwrap_or(NONE)
     }

@@ -8,6 +8,8 @@ use super::{at_least_one, at_most, name_problem};
 const CURRENCY_BYTES_MAX: usize = 16;
 /// A reserve of more than a year is a mistake. Seconds.
 const RESERVE_SECONDS_MAX: u64 = 366 * 24 * 3600;
+/// The same of a withdrawal that waits for funds. Seconds.
+const WAIT_SECONDS_MAX: u64 = 366 * 24 * 3600;
 
 /// The older systems' interfaces.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -85,6 +87,10 @@ impl Dialects {
             ("dialects.wallet.currency", currency_problem(&wallet.currency)),
             ("dialects.transaction_system.currency", currency_problem(&transaction_system.currency)),
             ("dialects.transaction_system.wait_seconds_max", at_least_one(transaction_system.wait_seconds_max)),
+            (
+                "dialects.transaction_system.wait_seconds_max",
+                at_most(transaction_system.wait_seconds_max, WAIT_SECONDS_MAX),
+            ),
         ]
         .into_iter()
     }

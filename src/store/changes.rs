@@ -74,19 +74,19 @@ pub async fn save(db_tx: &mut DbTx, changes: &Changes, now: Timestamp) -> Result
     Ok(())
 }
 
-/// Writes the new transactions that have more than most: holds, what waits, what is about another one, what has details.
+/// Writes the new transactions that have more than most: holds, what waits, what is about another one, what has details or a reference.
 pub async fn save_with_more(db_tx: &mut DbTx, changes: &Changes, now: Timestamp) -> Result<(), StoreError> {
     let with_more = || changes.transactions.iter().filter(|transaction| transaction.more.is_some());
     let (transactions, more) = (Transactions::of(with_more()), MoreColumns::of(with_more()));
     sqlx::query(
         "INSERT INTO transactions (id, wallet_id, to_wallet_id, kind, status, rejection, currency, amount, idempotency_key,
              fingerprint, original_id, original_status, batch_id, failed_item, confirmed, waiting_number, expires_at,
-             finished_at, labels, description, service_id, order_id, created_at)
-         SELECT new.*, $23
+             finished_at, labels, description, service_id, order_id, reference, created_at)
+         SELECT new.*, $24
          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::numeric[],
              $9::text[], $10::bytea[], $11::uuid[], $12::text[], $13::uuid[], $14::integer[], $15::numeric[],
              $16::bigint[], $17::timestamptz[], $18::timestamptz[], $19::jsonb[], $20::text[], $21::bigint[],
-             $22::text[]) AS new",
+             $22::text[], $23::text[]) AS new",
     )
     .bind(transactions.id)
     .bind(transactions.wallet_id)
@@ -110,6 +110,7 @@ pub async fn save_with_more(db_tx: &mut DbTx, changes: &Changes, now: Timestamp)
     .bind(more.description)
     .bind(more.service_id)
     .bind(more.order_id)
+    .bind(more.reference)
     .bind(now.0)
     .execute(&mut **db_tx)
     .await?;
@@ -214,6 +215,7 @@ columns!(MoreColumns of Transaction: row {
     description: Option<&'a str> = row.more().details.as_ref().and_then(|details| details.description()),
     service_id: Option<i64> = row.more().details.as_ref().and_then(|details| Some(details.service()?.0)),
     order_id: Option<&'a str> = row.more().details.as_ref().and_then(|details| details.order()),
+    reference: Option<&'a str> = row.more().reference.as_ref().map(|reference| reference.as_str()),
 });
 
 columns!(Updates of Change: row {

@@ -1,5 +1,7 @@
 //! What can go wrong with the database, told apart by SQLSTATE, never by text.
 
+use super::references;
+
 /// Infrastructure trouble. The source is kept, not pasted into the message.
 #[derive(Debug, thiserror::Error)]
 #[error("the database failed")]
@@ -29,7 +31,9 @@ pub enum Trouble {
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> Self {
         let trouble = match &source {
-            sqlx::Error::Database(error) => error.code().map_or(Trouble::Refused, |code| of_sqlstate(&code)),
+            sqlx::Error::Database(error) => {
+                error.code().map_or(Trouble::Refused, |code| of_refusal(&code, error.constraint()))
+            }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
@@ -85,6 +89,16 @@ impl StoreError {
     }
 }
 
+/// A constraint refuses what was asked, but for the one under which two batches meet that name transactions alike: the one that came second
+/// has to look again.
+fn of_refusal(code: &str, constraint: Option<&str>) -> Trouble {
+    match (code, constraint) {
+        // unique_violation
+        ("23505", Some(references::NAMED_TWICE)) => Trouble::Conflict,
+        _ => of_sqlstate(code),
+    }
+}
+
 /// See PostgreSQL's manual, appendix A: error codes.
 fn of_sqlstate(code: &str) -> Trouble {
     match code {
@@ -126,7 +140,20 @@ mod tests {
             ("P0001", Trouble::Refused),
             ("", Trouble::Refused),
         ] {
-            assert_eq!(of_sqlstate(code), trouble, "{code}");
+            assert_eq!(of_refusal(code, None), trouble, "{code}");
+        }
+    }
+
+    #[test]
+    fn of_the_constraints_one_says_to_look_again() {
+        for (code, constraint, trouble) in [
+            ("23505", "transaction_references_pkey", Trouble::Conflict),
+            ("23505", "transactions_pkey", Trouble::Refused),
+            ("23505", "transactions_wallet_id_idempotency_key_key", Trouble::Refused),
+            ("23514", "transaction_references_pkey", Trouble::Refused),
+            ("40001", "transaction_references_pkey", Trouble::Conflict),
+        ] {
+            assert_eq!(of_refusal(code, Some(constraint)), trouble, "{code} {constraint}");
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod expiries;
 pub mod history;
 pub mod imports;
 pub mod keys;
+pub mod references;
 pub mod reports;
 pub mod scale;
 pub mod seed;

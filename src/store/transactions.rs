@@ -14,7 +14,7 @@ use super::{DbTx, StoreError};
 use crate::ledger::transaction::More;
 use crate::ledger::{
     Amount, CurrencyCode, Details, Fingerprint, IdempotencyKey, Kind, Known, Labels, Money, Operation, Original,
-    Rejection, ServiceId, Status, Timestamp, Transaction, TransactionId, Waiting, WalletId,
+    Reference, Rejection, ServiceId, Status, Timestamp, Transaction, TransactionId, Waiting, WalletId,
 };
 
 /// A SELECT of every column that a transaction is read back from. Named one by one: a column that a newer version adds must not change what a
@@ -27,7 +27,7 @@ macro_rules! select {
                  transactions.fingerprint, transactions.created_at, transactions.original_id, transactions.original_status,
                  transactions.batch_id, transactions.failed_item, transactions.confirmed, transactions.waiting_number,
                  transactions.expires_at, transactions.finished_at, transactions.labels, transactions.description,
-                 transactions.service_id, transactions.order_id",
+                 transactions.service_id, transactions.order_id, transactions.reference",
             $rest
         )
     };
@@ -211,6 +211,10 @@ fn more(row: &PgRow) -> sqlx::Result<More> {
         batch: row.try_get::<Option<Uuid>, _>("batch_id")?.map(TransactionId),
         failed_item: failed_item.map(usize::try_from).transpose().map_err(|_| unreadable("failed_item"))?,
         details: details(row)?.map(Arc::new),
+        reference: row
+            .try_get::<Option<&str>, _>("reference")?
+            .map(|reference| Reference::new(reference).map_err(|_| unreadable("reference")))
+            .transpose()?,
     })
 }
 

@@ -7,6 +7,7 @@
 mod each;
 mod envelope;
 pub mod go;
+pub mod labels;
 mod native;
 mod request;
 mod transactional_system;
@@ -182,6 +183,7 @@ pub const fn status_of(rejection: Rejection) -> u16 {
         | Rejection::NotExpired
         | Rejection::ReversalOfReversal
         | Rejection::NotReversible
+        | Rejection::ReferenceTaken
         | Rejection::Cancelled
         | Rejection::Expired => 409,
         Rejection::IdempotencyKeyInvalid
@@ -192,6 +194,7 @@ pub const fn status_of(rejection: Rejection) -> u16 {
         | Rejection::LabelsInvalid
         | Rejection::DescriptionInvalid
         | Rejection::OrderIdInvalid
+        | Rejection::ReferenceInvalid
         | Rejection::BatchEmpty
         | Rejection::BatchTooLarge
         | Rejection::ItemNotAllowed

@@ -1,12 +1,12 @@
 //! Purser's own words.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::labels::EachOnce;
 use super::request::{Field, Fields, Value};
 use super::{
     Amount, Asked, CurrencyCode, IdempotencyKey, Kind, Operation, Outcome, Part, Refusal, Rejection, Reply, Request,
@@ -215,7 +215,7 @@ fn terms(fields: &Fields<'_>) -> Result<Terms, Refusal> {
         }
         (false, false) => Mode::Now,
     };
-    Ok(Terms { mode, details: details(fields)? })
+    Ok(Terms { mode, details: details(fields)?, reference: None })
 }
 
 fn details(fields: &Fields<'_>) -> Result<Option<Arc<Details>>, Refusal> {
@@ -241,8 +241,8 @@ fn details(fields: &Fields<'_>) -> Result<Option<Arc<Details>>, Refusal> {
 }
 
 fn labels(value: Value<'_>) -> Result<Labels, Refusal> {
-    let labels: BTreeMap<String, String> = serde_json::from_str(value.text())
-        .map_err(|_| wrong_type(Field::Labels, "an object whose values are strings", value))?;
+    let EachOnce(labels) = serde_json::from_str(value.text())
+        .map_err(|_| wrong_type(Field::Labels, "an object whose values are strings and whose names differ", value))?;
     Ok(Labels::new(labels)?)
 }
 

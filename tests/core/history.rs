@@ -7,8 +7,8 @@ use purser::ledger::outcome::Replay;
 use purser::ledger::rules::Change;
 use purser::ledger::{
     Amount, Answer, Answered, Balance, Books, Changes, Currencies, Currency, CurrencyCode, Entry, IdempotencyKey, Kind,
-    Known, Lifetime, Limits, Operation, Outcome, Refused, ServiceId, Standing, State, Status, StoredBalance, Timestamp,
-    Transaction, TransactionId, Waiting, WalletId,
+    Known, Lifetime, Limits, Operation, Outcome, Reference, ReferenceChanges, Refused, ServiceId, Standing, State,
+    Status, StoredBalance, Timestamp, Transaction, TransactionId, Waiting, WalletId,
 };
 use rust_decimal::Decimal;
 
@@ -31,6 +31,8 @@ pub struct History {
     balances: BTreeMap<(WalletId, CurrencyCode), StoredBalance>,
     pub transactions: Vec<Transaction>,
     pub entries: Vec<Entry>,
+    /// What each reference names, as a store keeps it.
+    pub references: BTreeMap<Reference, TransactionId>,
     /// What was answered first under each key.
     answers: HashMap<(WalletId, IdempotencyKey), Result<Answer, Refused>>,
 }
@@ -49,6 +51,7 @@ impl History {
             balances: BTreeMap::new(),
             transactions: Vec::new(),
             entries: Vec::new(),
+            references: BTreeMap::new(),
             answers: HashMap::new(),
         };
         for words in words.split(", ").filter(|words| !words.is_empty()) {
@@ -160,10 +163,15 @@ impl History {
         // A store may give them in any order.
         let mut lines: Vec<_> = self.waiting().filter(|(wallet, _, _)| touched.contains(wallet)).collect();
         lines.reverse();
+        let unfinished = known.iter().map(|known| &known.transaction).filter(|kept| !kept.status.is_final());
+        let given = parts().filter_map(|part| part.reference());
+        let asked: HashSet<_> = given.chain(unfinished.filter_map(|kept| kept.more().reference.as_ref())).collect();
+        let named: Vec<_> = asked.iter().filter_map(|asked| self.references.get_key_value(*asked)).collect();
         State::new(self.now, Arc::clone(&self.currencies), wallets, balances)
             .with_limits(Limits { waiting_max: WAITING_MAX })
             .with_lines(lines)
             .with_services([SERVICE])
+            .with_references(named.into_iter().map(|(reference, id)| (reference.clone(), *id)))
             .with_known(known)
     }
 
@@ -221,6 +229,7 @@ impl History {
             self.transactions.push(new);
         }
         self.entries.extend(changes.entries);
+        self.name(changes.references);
         for stored in self.balances.values() {
             let line = self.line(stored.wallet, stored.currency);
             assert_eq!(stored.waiting, line.len(), "{stored:?} counts who waits");
@@ -229,6 +238,29 @@ impl History {
             let has_changed = with_entries.contains(&place) || lines_before.get(&place) != Some(&line);
             assert_eq!(written.contains(&place), has_changed, "{place:?} is written if it changed");
         }
+    }
+
+    /// As a store does, whose key refuses a reference for a second transaction.
+    fn name(&mut self, ReferenceChanges { taken, passed_on, freed }: ReferenceChanges) {
+        for (reference, id) in taken {
+            assert_eq!(self.references.insert(reference, id), None, "it named nothing");
+        }
+        for (reference, id) in passed_on {
+            let before = self.references.insert(reference, id).expect("it named something");
+            assert_eq!(self.find(before).map(|kept| kept.status), Some(Status::Error), "what it named has ended");
+        }
+        for (reference, id) in freed {
+            assert_eq!(self.references.remove(&reference), Some(id), "it named this one");
+        }
+        let is_named = |kept: &&Transaction| kept.status != Status::Error && kept.more().reference.is_some();
+        let named = self.transactions.iter().filter(is_named);
+        let named: Vec<_> = named.map(|kept| (kept.more().reference.clone().unwrap(), kept.id)).collect();
+        assert_eq!(named.len(), self.references.len(), "a reference names one transaction at most");
+        assert_eq!(
+            named.into_iter().collect::<BTreeMap<_, _>>(),
+            self.references,
+            "and it names it while it is not Error"
+        );
     }
 
     fn update(&mut self, change: &Change) {

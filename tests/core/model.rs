@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use purser::ledger::outcome::Replay;
 use purser::ledger::{
-    Amount, Cause, IdempotencyKey, Kind, Mode, Money, Operation, Rejection, Request, Rest, Standing, Status, Terms,
-    Timestamp, TransactionId, WalletId,
+    Amount, Cause, IdempotencyKey, Kind, Mode, Money, Operation, Reference, Rejection, Request, Rest, Standing, Status,
+    Terms, Timestamp, TransactionId, WalletId,
 };
 
 use crate::history::{CURRENCIES, SERVICE, WAITING_MAX, WALLETS};
@@ -29,6 +29,7 @@ pub struct Record {
     pub status: Status,
     pub rejection: Option<Rejection>,
     pub due: Option<Timestamp>,
+    pub reference: Option<Reference>,
 }
 
 #[derive(Clone, Default)]
@@ -84,7 +85,10 @@ impl Model {
                     *self = before;
                     let is_recorded = matches!(
                         rejection,
-                        Rejection::InsufficientFunds | Rejection::WaitingLineFull | Rejection::BalanceTooLarge
+                        Rejection::InsufficientFunds
+                            | Rejection::WaitingLineFull
+                            | Rejection::BalanceTooLarge
+                            | Rejection::ReferenceTaken
                     );
                     if is_recorded {
                         self.record(id, request, Status::Error);
@@ -111,8 +115,21 @@ impl Model {
         (Ok(words.join("; ")), true)
     }
 
+    /// What a reference names: whatever has it and did not end with Error.
+    pub fn named(&self, reference: &Reference) -> Vec<TransactionId> {
+        let has_it = |record: &Record| record.status != Status::Error && record.reference.as_ref() == Some(reference);
+        self.records.iter().filter(|(_, record)| has_it(record)).map(|(id, _)| *id).collect()
+    }
+
     /// On an error it may have done half of it.
     fn carry_out(&mut self, id: TransactionId, request: &Request) -> Result<String, Rejection> {
+        let is_taken = request.reference().is_some_and(|reference| !self.named(reference).is_empty());
+        // Every other refusal comes first.
+        let said = self.move_money(id, request)?;
+        if is_taken { Err(Rejection::ReferenceTaken) } else { Ok(said) }
+    }
+
+    fn move_money(&mut self, id: TransactionId, request: &Request) -> Result<String, Rejection> {
         match request {
             Request::Invoice { wallet, money, terms } => self.invoice(id, request, *wallet, *money, terms),
             Request::Withdraw { wallet, money, terms } => self.withdraw(id, request, *wallet, *money, terms),
@@ -407,6 +424,7 @@ impl Model {
             status,
             rejection: None,
             due: lifetime.map(|lifetime| Timestamp::EPOCH + lifetime),
+            reference: request.reference().cloned(),
         };
         assert!(self.records.insert(id, record).is_none(), "nothing is done twice");
     }

@@ -30,6 +30,8 @@ struct Draft {
     currency: usize,
     minor: i128,
     terms: &'static str,
+    /// Which of a few references it is to have.
+    reference: Option<u8>,
     original: prop::sample::Index,
     /// How much of the original.
     part: Option<i128>,
@@ -81,14 +83,16 @@ fn drafts() -> impl Strategy<Value = Draft> {
         prop::sample::select(vec!["", "", " pending", " pending for 60", " pending for 90", " waits", " waits for 60"]);
     let part = prop::option::weighted(0.6, 1..600_i128);
     let rest = (any::<prop::sample::Index>(), part, prop::bool::weighted(0.7), prop::bool::weighted(0.04));
+    let terms = (terms, prop::option::weighted(0.3, 0..12_u8));
     (verb, wallet(), wallet(), currency, minor, terms, rest).prop_map(
-        |(verb, wallet, to_wallet, currency, minor, terms, (original, part, is_kept, is_odd))| Draft {
+        |(verb, wallet, to_wallet, currency, minor, (terms, reference), (original, part, is_kept, is_odd))| Draft {
             verb,
             wallet,
             to_wallet,
             currency,
             minor,
             terms,
+            reference,
             original,
             part,
             is_kept,
@@ -154,7 +158,7 @@ fn stories() -> impl Strategy<Value = Story> {
 
 impl Draft {
     fn say(&self, made: &mut Vec<Made>, said: &mut usize, key: &str) -> String {
-        let &Self { verb, mut wallet, mut to_wallet, currency, minor, terms, is_odd, .. } = self;
+        let &Self { verb, mut wallet, mut to_wallet, currency, minor, terms, reference, is_odd, .. } = self;
         if wallet == to_wallet && !is_odd {
             to_wallet = wallet % (WALLETS - 1) + 1;
         }
@@ -173,9 +177,10 @@ impl Draft {
             let terms = if is_withdraw || is_odd { terms } else { terms.split(" waits").next().unwrap_or("") };
             seconds = terms.rsplit_once(" for ").map(|(_, seconds)| seconds);
             let service = if minor % 50 == 1 { " service 8" } else { "" };
+            let reference = reference.map(|number| format!(" reference r{number}")).unwrap_or_default();
             let to = if verb == "transfer" { format!(" {to_wallet}") } else { String::new() };
             back = if verb == "transfer" { to_wallet } else { wallet };
-            format!("{verb} {wallet}{to} {}{terms}{service}", amount(minor, currency))
+            format!("{verb} {wallet}{to} {}{terms}{service}{reference}", amount(minor, currency))
         } else {
             let original = (!made.is_empty()).then(|| self.original.get(made));
             if let Some(original) = original.filter(|_| !is_odd) {
@@ -257,10 +262,14 @@ fn assert_as_the_model(model: &Model, history: &History) {
         assert_eq!(history.line(purser::ledger::WalletId(*wallet), currency(code)), *line, "{wallet} {code}");
     }
     assert_eq!(history.transactions.len(), model.records.len());
+    for (reference, id) in &history.references {
+        assert_eq!(model.named(reference), [*id], "{reference:?}");
+    }
     for kept in &history.transactions {
         let record = &model.records[&kept.id];
         let waits = kept.status == Status::Created;
         assert_eq!((kept.kind, kept.status), (record.kind, record.status), "{kept:?}");
+        assert_eq!(kept.more().reference, record.reference, "{kept:?}");
         if record.rejection.is_some() {
             assert_eq!(kept.rejection, record.rejection, "{kept:?}");
         }
@@ -390,6 +399,7 @@ proptest! {
             prop_assert_eq!(history.standings(), other.standings());
             prop_assert_eq!(&history.transactions, &other.transactions);
             prop_assert_eq!(&history.entries, &other.entries);
+            prop_assert_eq!(&history.references, &other.references);
         }
     }
 
@@ -415,6 +425,7 @@ proptest! {
         prop_assert_eq!(history.standings(), before.standings());
         prop_assert_eq!(history.transactions, before.transactions);
         prop_assert_eq!(history.entries, before.entries);
+        prop_assert_eq!(history.references, before.references);
     }
 
     #[test]
@@ -430,19 +441,22 @@ proptest! {
         let kept = unheard.clone();
         unheard.pass(Lifetime::from_seconds(1000).unwrap());
         let again = unheard.post_again(batch);
-        // Balances are read anew. A refusal that was not recorded is decided anew, and the caller has not heard the other one.
+        // Balances are read anew. A refusal that was not recorded is decided anew, and the caller has not heard the other one. So is who opens
+        // a wallet: what came in after it was blocked again pays its line then.
         let mut is_same = true;
         for (operation, (first, second)) in batch.iter().zip(outcomes.iter().zip(&again)) {
             if is_recorded(first) {
                 prop_assert_eq!(first, second, "{:?}", operation);
             } else if operation.request.is_write() {
-                is_same &= !is_recorded(second) && said(first).is_ok() == said(second).is_ok();
+                let opens = matches!(operation.request, Request::Stand { standing: Standing::Open, .. });
+                is_same &= !opens && !is_recorded(second) && said(first).is_ok() == said(second).is_ok();
             }
         }
         if is_same {
             prop_assert_eq!(unheard.balances(), kept.balances());
             prop_assert_eq!(unheard.transactions, kept.transactions);
             prop_assert_eq!(unheard.entries, kept.entries);
+            prop_assert_eq!(unheard.references, kept.references);
         }
         prop_assert_eq!(never_kept.post_again(batch), outcomes);
     }

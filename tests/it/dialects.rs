@@ -1,5 +1,6 @@
 //! The older systems' interfaces: golden files for every row of their documents, and what their own tests asked of them.
 
+mod transaction_system;
 mod transactional_system;
 
 use purser::settings::Settings;

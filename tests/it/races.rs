@@ -5,4 +5,5 @@ mod expiry;
 mod holds;
 mod instances;
 mod keys;
+mod references;
 mod wallets;

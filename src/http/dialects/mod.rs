@@ -22,6 +22,7 @@ macro_rules! dialects {
 }
 
 dialects! {
+    transaction_system,
     transactional_system,
 }
 

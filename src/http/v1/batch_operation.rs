@@ -76,7 +76,7 @@ pub struct BatchOperation {
     pub is_final: Option<bool>,
     /// As of a new transaction.
     #[schema(schema_with = labels::schema, required = false)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::labels::each_once")]
     pub labels: BTreeMap<String, String>,
     /// As of a new transaction.
     #[schema(max_length = 1000, nullable = false, pattern = "^[^\\u0000]*$")]
@@ -132,8 +132,11 @@ impl BatchOperation {
         };
         let currency = self.currency.as_ref().ok_or(Unfit::Fields("currency is missing"))?;
         let amount = self.amount.as_ref().ok_or(Unfit::Fields("amount is missing"))?;
-        let terms =
-            Terms { mode: mode(self.pending, self.wait_for_funds, self.expires_in)?, details: attached.details()? };
+        let terms = Terms {
+            mode: mode(self.pending, self.wait_for_funds, self.expires_in)?,
+            details: attached.details()?,
+            reference: None,
+        };
         super::operation::movement(movement, (self.wallet_id, self.to_wallet_id), money(currency, amount)?, terms)
     }
 

@@ -6,14 +6,11 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 
 use crate::http::error::Problem;
 use crate::ledger::Rejection;
+use crate::ledger::details::{
+    LABEL_NAME_CHARACTERS_MAX as NAME_LENGTH_MAX, LABEL_VALUE_CHARACTERS_MAX as VALUE_LENGTH_MAX,
+    LABELS_MAX as PAIRS_MAX,
+};
 use crate::wire::Refusal;
-
-/// Pairs at most.
-pub const PAIRS_MAX: usize = 16;
-/// Longest name of a label, in characters.
-pub const NAME_LENGTH_MAX: usize = 64;
-/// Longest value of a label, in characters.
-pub const VALUE_LENGTH_MAX: usize = 256;
 
 /// Names to values.
 pub type Labels = BTreeMap<String, String>;

@@ -47,7 +47,7 @@ pub struct NewTransaction {
     pub expires_in: Option<i64>,
     /// To find it by: at most 16.
     #[schema(schema_with = labels::schema, required = false)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::labels::each_once")]
     pub labels: BTreeMap<String, String>,
     /// For people.
     #[schema(max_length = 1000, nullable = false, pattern = "^[^\\u0000]*$")]
@@ -167,7 +167,11 @@ impl NewTransaction {
             self.kind,
             (self.wallet_id, self.to_wallet_id),
             money(&self.currency, &self.amount)?,
-            Terms { mode: mode(self.pending, self.wait_for_funds, self.expires_in)?, details: attached.details()? },
+            Terms {
+                mode: mode(self.pending, self.wait_for_funds, self.expires_in)?,
+                details: attached.details()?,
+                reference: None,
+            },
         )
     }
 }

@@ -110,7 +110,7 @@ pub struct WalletCreation {
     #[schema(nullable = false, min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$")]
     name: Option<String>,
     /// To find it by: at most 16.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::labels::each_once")]
     #[schema(schema_with = labels::schema, required = false)]
     labels: Labels,
 }
@@ -129,7 +129,7 @@ pub struct WalletAlteration {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255, pattern = "^[^\\u0000]*$")]
     name: Option<Option<String>>,
     /// In the place of all that were there: at most 16.
-    #[serde(default, deserialize_with = "field::not_null")]
+    #[serde(default, deserialize_with = "crate::wire::labels::each_once_if_given")]
     #[schema(schema_with = labels::schema, required = false)]
     labels: Option<Labels>,
     /// blocked: no money may leave it. open: it may again. Takes the wallet's line, behind the operations that came before; by itself, without

@@ -2,6 +2,7 @@
 
 mod history;
 mod movements;
+mod names;
 mod originals;
 mod references;
 mod waiting;
@@ -15,14 +16,16 @@ pub struct Question {
     pub(super) sql: &'static str,
 }
 
-/// Every invariant of the books, group by group: histories, what moved them, what waits, what belongs together, what is named.
+/// Every invariant of the books, group by group: histories, what moved them, what waits, what belongs together, what is named,
+/// what names it.
 pub fn all() -> impl Iterator<Item = &'static Question> {
-    let groups: [&'static [Question]; 5] = [
+    let groups: [&'static [Question]; 6] = [
         &history::QUESTIONS,
         &movements::QUESTIONS,
         &waiting::QUESTIONS,
         &originals::QUESTIONS,
         &references::QUESTIONS,
+        &names::QUESTIONS,
     ];
     groups.into_iter().flatten()
 }

@@ -37,7 +37,11 @@ fn original() -> TransactionId {
 }
 
 fn withdraw(mode: Mode, details: Option<Details>) -> Request {
-    Request::Withdraw { wallet: WalletId(1), money: money("5"), terms: Terms { mode, details: details.map(Arc::new) } }
+    Request::Withdraw {
+        wallet: WalletId(1),
+        money: money("5"),
+        terms: Terms { mode, details: details.map(Arc::new), reference: None },
+    }
 }
 
 /// A withdrawal of 5 USD from wallet 1 with these fields beside.
@@ -88,6 +92,7 @@ fn what_is_attached_is_read_with_its_limits() {
     let refused = |more: &str, expected: &str| check_refused("withdraw", &body(more), expected);
     refused(r#","labels":[]"#, "400 wrong_type");
     refused(r#","labels":{"a":1}"#, "400 wrong_type");
+    refused(r#","labels":{"a":"1","a":"1"}"#, "400 wrong_type");
     refused(r#","labels":{"":"v"}"#, "422 labels_invalid");
     refused(&format!(r#","labels":{{"a":"{}"}}"#, "v".repeat(257)), "422 labels_invalid");
     refused(r#","labels":{"a":"\u0000"}"#, "422 labels_invalid");

@@ -43,6 +43,8 @@ const WALLETS: &str = "each wallet that is named exists";
 const CURRENCIES: &str = "each currency that is named exists";
 const SERVICES: &str = "each service that is named exists";
 const TRANSACTIONS: &str = "each transaction that is named exists";
+const NAMELESS: &str = "each transaction that has a reference";
+const STRAY: &str = "each reference names a transaction";
 const TOTALS: &str = "for each currency, what came in";
 
 /// Damages the books in one way after the other and expects exactly these invariants to be found broken, each time.
@@ -204,9 +206,9 @@ async fn every_kind_of_damage_to_holds_is_found() {
         ),
         (
             &["UPDATE transactions SET status = 'Created', rejection = NULL, finished_at = NULL WHERE id = tx(19)"],
-            &[HELD, ENDED_ONCE],
+            &[HELD, ENDED_ONCE, NAMELESS],
         ),
-        (&["UPDATE transactions SET status = 'Success', rejection = NULL WHERE id = tx(19)"], &[ENDED_AS, ENDED_ONCE]),
+        (&["UPDATE transactions SET status = 'Success', rejection = NULL WHERE id = tx(19)"], &[ENDED_AS, ENDED_ONCE, NAMELESS]),
         (&["UPDATE transactions SET status = 'Error', rejection = 'cancelled' WHERE id = tx(16)"], &[ENDED_AS, ENDED_ONCE]),
         (&["UPDATE transactions SET rejection = 'expired' WHERE id = tx(19)"], &[ENDED_AS]),
         (&["UPDATE transactions SET rejection = 'insufficient_funds' WHERE id = tx(19)"], &[ENDED_AS]),
@@ -258,7 +260,25 @@ async fn every_kind_of_damage_to_reversals_is_found() {
         (&["UPDATE transactions SET original_status = 'Created' WHERE id = tx(6)"], &[LEFT]),
         (&["UPDATE transactions SET to_wallet_id = 3 WHERE id = tx(7)"], &[COMPLETE, ORPHAN, NAMES]),
         (&["UPDATE transactions SET wallet_id = 1 WHERE id = tx(7)"], &[COMPLETE, ORPHAN, NAMES]),
-        (&["DELETE FROM transactions WHERE id = tx(2)"], &[ORPHAN, TRANSACTIONS, TOTALS]),
+        (&["DELETE FROM transactions WHERE id = tx(2)"], &[ORPHAN, TRANSACTIONS, STRAY, TOTALS]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn every_kind_of_damage_to_references_is_found() {
+    check_found(&[
+        (&["DELETE FROM transaction_references WHERE reference = 'done'"], &[NAMELESS]),
+        (&["DELETE FROM transaction_references WHERE reference = 'held'"], &[NAMELESS]),
+        (&["UPDATE transaction_references SET transaction_id = tx(3) WHERE reference = 'done'"], &[NAMELESS, STRAY]),
+        (&["UPDATE transaction_references SET reference = 'Done' WHERE reference = 'done'"], &[NAMELESS, STRAY]),
+        (&["INSERT INTO transaction_references VALUES ('refused', tx(4))"], &[STRAY]),
+        (&["INSERT INTO transaction_references VALUES ('freed', tx(19))"], &[STRAY]),
+        (&["INSERT INTO transaction_references VALUES ('new', tx(1))"], &[STRAY]),
+        (&["INSERT INTO transaction_references VALUES ('new', tx(99))"], &[STRAY]),
+        (&["UPDATE transactions SET reference = NULL WHERE id = tx(10)"], &[STRAY]),
+        (&["UPDATE transactions SET reference = 'done' WHERE id = tx(1)"], &[NAMELESS]),
+        (&["UPDATE transactions SET reference = 'held' WHERE id = tx(2)"], &[NAMELESS, STRAY]),
     ])
     .await;
 }

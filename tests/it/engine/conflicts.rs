@@ -141,6 +141,42 @@ async fn a_wallet_that_someone_keeps_locked_waits_in_its_order_and_does_not_hold
 }
 
 #[actix_rt::test]
+async fn a_reference_that_someone_else_was_taking_is_looked_up_again() {
+    let engine = Engine::start(9, |_| {}).await;
+    for (end, expected) in [("COMMIT", "reference_taken"), ("ROLLBACK", "Success")] {
+        let mut other = Other::begin(&engine.database).await;
+        let take = format!("INSERT INTO transaction_references VALUES ('{end}', gen_random_uuid())");
+        other.0.execute(AssertSqlSafe(take)).await.unwrap();
+        let second = engine.submit(&format!("invoice 1 5 USD reference {end}"));
+        until_someone_waits_for_a_lock(&engine.database).await;
+        other.0.execute(end).await.unwrap();
+        assert_all(&[second.await], expected);
+    }
+    assert_eq!(engine.retries("23505"), 1, "the one that found it taken");
+    engine.database.execute("DELETE FROM transaction_references WHERE reference = 'COMMIT'").await;
+    assert_books_balance(&engine.database.pool).await;
+}
+
+#[actix_rt::test]
+async fn a_reference_that_someone_keeps_holds_up_who_wants_it_and_nobody_else() {
+    let engine = Engine::start(9, |settings| {
+        settings.engine.lanes = 1;
+        settings.database.lock_timeout_ms = 20;
+    })
+    .await;
+    let mut other = Other::begin(&engine.database).await;
+    other.0.execute("INSERT INTO transaction_references VALUES ('r', gen_random_uuid())").await.unwrap();
+    let kept = engine.submit("invoice 5 0.01 USD reference r");
+    let behind = engine.submit(&credit(5, 2));
+    let free: Vec<_> = [1, 2, 3, 4, 6, 7, 8, 9].into_iter().map(|wallet| engine.submit(&credit(wallet, 1))).collect();
+    assert_all(&join_all(free).await, "Success");
+    assert_eq!(engine.processor.in_flight(), 2, "the others went on without them");
+    other.end().await;
+    assert_all(&join_all([kept, behind]).await, "Success");
+    engine.assert_in_line(10).await;
+}
+
+#[actix_rt::test]
 async fn two_instances_share_wallets_without_losing_or_repeating_anything() {
     let database = Arc::new(TestDatabase::with_wallets(6).await);
     let engines = [Engine::start_on(Arc::clone(&database), |_| {}), Engine::start_on(Arc::clone(&database), |_| {})];

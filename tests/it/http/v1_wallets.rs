@@ -36,6 +36,8 @@ async fn a_wallet_is_made_found_and_renamed() {
     refused(&app, "POST", "/v1/wallets", json!([]), 400, "body_invalid").await;
     refused(&app, "POST", "/v1/wallets", json!({ "name": "" }), 400, "body_invalid").await;
     refused(&app, "POST", "/v1/wallets", json!({ "labels": { "": "x" } }), 422, "labels_invalid").await;
+    let twice = app.post_bytes("/v1/wallets", "application/json", r#"{"labels":{"a":"1","a":"2"}}"#).await;
+    assert_eq!((twice.status, &twice.json()["code"]), (400, &json!("body_invalid")), "{twice:?}");
     refused(&app, "POST", "/v1/wallets", json!({ "id": 1_000_000_000_000_001_i64 }), 400, "body_invalid").await;
     // The two could not be done as one.
     refused(&app, "PATCH", "/v1/wallets/1", json!({"status": "blocked", "name": "x"}), 400, "body_invalid").await;

@@ -8,6 +8,7 @@
 //! | ... `pending`, ... `pending for 60` | its money waits to be confirmed; for 60 seconds |
 //! | ... `waits`, ... `waits for 60` | it waits for funds; for 60 seconds |
 //! | ... `service 7 order o-1` | for whom, and for what |
+//! | ... `reference r` | the transaction's name over all wallets |
 //! | `confirm 1 @h`, `confirm 1 @h 3 USD`, `confirm 1 @h 3 USD keep` | all; a part, the rest goes back; a part, the rest stays |
 //! | `cancel 1 @h`, `expire 1 @h 60` | end it; end it if it was due 60 seconds after 1970 began |
 //! | `extend 1 @h 60` | 60 seconds from now |
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use purser::ledger::{
     Amount, Batch, Cause, CurrencyCode, Details, IdempotencyKey, Item, Labels, Lifetime, Mode, Money, Operation,
-    Request, Rest, ServiceId, Standing, Terms, Timestamp, TransactionId, WalletId,
+    Reference, Request, Rest, ServiceId, Standing, Terms, Timestamp, TransactionId, WalletId,
 };
 use uuid::Uuid;
 
@@ -178,7 +179,7 @@ impl<'a> Words<'a> {
     }
 
     fn terms(&mut self) -> Terms {
-        let (mut mode, mut service, mut order) = (Mode::Now, None, None);
+        let (mut mode, mut service, mut order, mut reference) = (Mode::Now, None, None, None);
         loop {
             if self.take("pending") {
                 mode = Mode::Pending { expires_in: self.take("for").then(|| self.lifetime()) };
@@ -188,11 +189,13 @@ impl<'a> Words<'a> {
                 service = Some(ServiceId(self.number()));
             } else if self.take("order") {
                 order = Some(self.next().to_owned());
+            } else if self.take("reference") {
+                reference = Some(Reference::new(self.next()).expect("the test gives a good reference"));
             } else {
                 break;
             }
         }
         let details = Details::new(Labels::default(), None, service, order).expect("the test gives good details");
-        Terms { mode, details: (!details.is_empty()).then(|| Arc::new(details)) }
+        Terms { mode, details: (!details.is_empty()).then(|| Arc::new(details)), reference }
     }
 }

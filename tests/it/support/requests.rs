@@ -1,8 +1,8 @@
 //! Requests that take more than the sentence of [`super::operation`]: what waits, and what is about an earlier transaction. All in USD.
 
 use purser::ledger::{
-    Amount, Batch, Cause, Item, Lifetime, Mode, Money, Operation, Request, Rest, Standing, Terms, TransactionId,
-    WalletId,
+    Amount, Batch, Cause, Item, Lifetime, Mode, Money, Operation, Reference, Request, Rest, Standing, Terms,
+    TransactionId, WalletId,
 };
 use uuid::Uuid;
 
@@ -27,10 +27,6 @@ fn usd(text: &str) -> Money {
     Money { amount: amount(text), currency: currency("USD") }
 }
 
-fn terms(mode: Mode) -> Terms {
-    Terms { mode, details: None }
-}
-
 fn seconds(expires_in: Option<i64>) -> Option<Lifetime> {
     expires_in.map(|seconds| Lifetime::from_seconds(seconds).expect("the test gives a time to live"))
 }
@@ -53,20 +49,24 @@ pub fn transfer(wallet: i64, to_wallet: i64, text: &str) -> Request {
 
 /// The same movement, but its money is set aside, for so many seconds or for ever.
 pub fn pending(request: Request, expires_in: Option<i64>) -> Request {
-    with_mode(request, Mode::Pending { expires_in: seconds(expires_in) })
+    with_terms(request, |terms| terms.mode = Mode::Pending { expires_in: seconds(expires_in) })
 }
 
 /// The same withdrawal, but it waits for funds if there are too few, for so many seconds or for ever.
 pub fn when_funded(request: Request, expires_in: Option<i64>) -> Request {
-    with_mode(request, Mode::WhenFunded { expires_in: seconds(expires_in) })
+    with_terms(request, |terms| terms.mode = Mode::WhenFunded { expires_in: seconds(expires_in) })
 }
 
-fn with_mode(mut request: Request, mode: Mode) -> Request {
+/// The same movement, but with a name over all wallets.
+pub fn named(request: Request, reference: &str) -> Request {
+    let reference = Reference::new(reference).expect("the test gives a good reference");
+    with_terms(request, |terms| terms.reference = Some(reference))
+}
+
+fn with_terms(mut request: Request, set: impl FnOnce(&mut Terms)) -> Request {
     match &mut request {
-        Request::Invoice { terms: set, .. }
-        | Request::Withdraw { terms: set, .. }
-        | Request::Transfer { terms: set, .. } => {
-            *set = terms(mode);
+        Request::Invoice { terms, .. } | Request::Withdraw { terms, .. } | Request::Transfer { terms, .. } => {
+            set(terms)
         }
         _ => panic!("no movement of money: {request:?}"),
     }

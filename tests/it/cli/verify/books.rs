@@ -11,11 +11,12 @@ use uuid::Uuid;
 
 use crate::support::TestDatabase;
 use crate::support::requests::{
-    cancel, confirm, confirm_part, extend, invoice, pending, reverse, stand, transfer, when_funded, withdraw,
+    cancel, confirm, confirm_part, extend, invoice, named, pending, reverse, stand, transfer, when_funded, withdraw,
 };
 
 /// Tables that are damaged and restored.
-const TABLES: [&str; 6] = ["currencies", "services", "wallets", "balances", "transactions", "entries"];
+const TABLES: [&str; 7] =
+    ["currencies", "services", "wallets", "balances", "transactions", "entries", "transaction_references"];
 
 /// A database whose books can be damaged as whoever owns it could: nothing is in the way. `tx(7)` is the transaction that was posted as number 7.
 pub struct Books {
@@ -85,14 +86,14 @@ async fn post_all(database: &TestDatabase) {
     let operations = [
         // Money that moves at once, and what is reversed of it.
         (1, invoice(1, "1000.50"), "Success"),
-        (2, withdraw(1, "2"), "Success"),
+        (2, named(withdraw(1, "2"), "done"), "Success"),
         (3, transfer(1, 2, "3"), "Success"),
-        (4, withdraw(2, "9"), "insufficient_funds"),
+        (4, named(withdraw(2, "9"), "refused"), "insufficient_funds"),
         (5, reverse(1, tx(1), Some("0.25")), "Success"),
         (6, reverse(1, tx(2), Some("0.50")), "Success"),
         (7, reverse(2, tx(3), Some("1")), "Success"),
         // A hold that was confirmed in part and stays, one that gave its rest back, one that was cancelled after a part, one before.
-        (10, pending(withdraw(1, "10"), Some(600)), "Created"),
+        (10, named(pending(withdraw(1, "10"), Some(600)), "held"), "Created"),
         (11, confirm_part(1, tx(10), "4", Rest::Kept), "Success"),
         (12, extend(1, tx(10), 900), "Success"),
         (13, pending(transfer(1, 2, "8"), None), "Created"),
@@ -101,7 +102,7 @@ async fn post_all(database: &TestDatabase) {
         (16, pending(withdraw(1, "7"), None), "Created"),
         (17, confirm_part(1, tx(16), "2", Rest::Kept), "Success"),
         (18, cancel(1, tx(16)), "Success"),
-        (19, pending(withdraw(1, "6"), None), "Created"),
+        (19, named(pending(withdraw(1, "6"), None), "freed"), "Created"),
         (20, cancel(1, tx(19)), "Success"),
         (21, pending(withdraw(1, "1"), Some(600)), "Created"),
         // Number 22 ends it by its time.

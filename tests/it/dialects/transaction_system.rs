@@ -1,0 +1,312 @@
+//! System 004: its golden files, and what its document asks for: a queue of each client's own, and nothing lost when the server dies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures::future::join_all;
+use purser::settings::AuthMode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::start_with;
+use crate::support::{PATIENCE, Server, TestApp, TestDatabase, assert_books_balance, golden, poll, poll_until};
+
+const FOLDER: &str = "transaction_system";
+
+#[actix_rt::test]
+async fn every_answer_is_as_documented() {
+    for files in ["answers", "orders", "waiting"] {
+        golden::check(FOLDER, files, async || start_with(|_| {}).await).await;
+    }
+}
+
+#[actix_rt::test]
+async fn while_the_database_is_away_the_answer_is_to_check_the_balance() {
+    golden::check(FOLDER, "outage", async || {
+        let app = start_with(|settings| {
+            settings.database.acquire_timeout_ms = 200;
+            settings.http.request_timeout_ms = 500;
+            settings.engine.drain_timeout_ms = 500;
+        })
+        .await;
+        app.database.alter("ALLOW_CONNECTIONS false").await;
+        app.database.terminate_connections().await;
+        // Accepted before anybody knew: 502, too.
+        assert_eq!(
+            pay(&app, 1, r#"{"orderID":7,"typeTXN":"deposit","amount":1}"#).await,
+            (502, "check your balance\n".into())
+        );
+        poll_until(PATIENCE, "it is known", async || app.get("/readyz").await.status == 503).await;
+        app
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn what_http_itself_refuses_is_plain_text_too() {
+    golden::check(FOLDER, "keyless", async || start_with(|settings| settings.http.auth = AuthMode::On).await).await;
+    golden::check(FOLDER, "limits", async || {
+        start_with(|settings| {
+            settings.http.body_bytes_max = 64;
+            settings.http.in_flight_max = 0;
+        })
+        .await
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_name_in_another_encoding_is_read_as_go_reads_it() {
+    let app = start_with(|_| {}).await;
+    let body =
+        [br#"{"clientName":""#.as_slice(), b"\xcc\xe0\xf0\xea", br#"","orderID":1,"typeTXN":"deposit","amount":1}"#];
+    assert_eq!(app.post_bytes("/pay/?client=1", "application/json", body.concat()).await.status, 200);
+    let name = app.database.fetch("SELECT labels->>'client_name' FROM transactions").await;
+    assert_eq!(name, "\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+    let outside = app.post_bytes("/pay/?client=1", "application/json", b"{\xcc}".to_vec()).await;
+    assert_eq!((outside.status, outside.body.as_str()), (400, "unmarshalling JSON error\n"));
+}
+
+/// What a client says and what it hears.
+async fn pay(app: &TestApp, client: i64, body: &str) -> (u16, String) {
+    let answer = app.post_bytes(&format!("/pay/?client={client}"), "application/json", body.to_owned()).await;
+    (answer.status, answer.body)
+}
+
+#[actix_rt::test]
+async fn a_body_that_cannot_be_read_is_told() {
+    let app = start_with(|settings| settings.http.request_timeout_ms = 200).await;
+    for (what, rest) in [
+        ("no such chunk", "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+        ("less than was announced, and then nothing", "Content-Length: 100\r\n\r\n{"),
+    ] {
+        let mut connection = TcpStream::connect(app.address).await.expect("the server listens");
+        let request = format!("POST /pay/?client=1 HTTP/1.1\r\nHost: purser\r\n{rest}");
+        connection.write_all(request.as_bytes()).await.expect("the server reads");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"reading request body\n") {
+            let read = tokio::time::timeout(PATIENCE, connection.read_buf(&mut answer)).await.expect("it is answered");
+            assert!(read.expect("the server writes") > 0, "{what}: {}", String::from_utf8_lossy(&answer));
+        }
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with("http/1.1 400 "), "{what}: {answer}");
+        assert!(answer.contains("content-type: text/plain; charset=utf-8"), "{what}: {answer}");
+        assert!(answer.contains("x-content-type-options: nosniff"), "{what}: {answer}");
+    }
+    assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "0");
+}
+
+#[actix_rt::test]
+async fn one_clients_requests_are_applied_in_their_order_and_hold_up_nobody_else() {
+    let app = start_with(|settings| settings.database.lock_timeout_ms = 20).await;
+    // Someone holds client 1's wallet, so what is asked of it stands in its queue.
+    let mut db_tx = app.database.pool.begin().await.expect("the database is there");
+    sqlx::query("SELECT FROM wallets WHERE id = 1 FOR UPDATE").execute(&mut *db_tx).await.expect("the wallet is there");
+
+    // Each withdrawal takes all that the deposit before it brought and a cent more than the one before that: in any other order it is refused.
+    let steps: Vec<(&str, String)> = (1..=20)
+        .flat_map(|cents| [("deposit", format!("0.{cents:02}")), ("withdraw", format!("0.{cents:02}"))])
+        .collect();
+    let requests = steps.iter().enumerate().map(|(place, (word, amount))| {
+        let body = format!(r#"{{"typeTXN":"{word}","amount":{amount}}}"#);
+        let app = &app;
+        async move {
+            // One after the other: each goes out when all before it stand in the queue.
+            let in_flight = i64::try_from(place).expect("there are few");
+            poll_until(PATIENCE, "its turn", async || app.metric("purser_operations_in_flight").await >= in_flight)
+                .await;
+            pay(app, 1, &body).await
+        }
+    });
+    let all = i64::try_from(steps.len()).expect("there are few");
+    let release = async {
+        poll_until(PATIENCE, "all in the queue", async || app.metric("purser_operations_in_flight").await == all).await;
+        // Another client's queue is another one.
+        assert_eq!(pay(&app, 2, r#"{"typeTXN":"deposit","amount":1}"#).await, (200, String::new()));
+        poll_until(PATIENCE, "client 1's requests, all of them, wait still", async || {
+            app.metric("purser_operations_in_flight").await == all
+        })
+        .await;
+        db_tx.rollback().await.expect("the database is there");
+    };
+    let (answers, ()) = tokio::join!(join_all(requests), release);
+    for (step, answer) in steps.iter().zip(answers) {
+        assert_eq!(answer, (200, String::new()), "{step:?}");
+    }
+    let applied =
+        "SELECT string_agg(trim_scale(available_delta)::text, ' ' ORDER BY seq) FROM entries WHERE wallet_id = 1";
+    let expected: Vec<String> =
+        (1..=20).map(|cents| format!("0.{cents:02}").trim_end_matches('0').to_owned()).collect();
+    let expected = expected.iter().map(|amount| format!("{amount} -{amount}")).collect::<Vec<_>>().join(" ");
+    assert_eq!(app.database.fetch(applied).await, expected);
+    assert_books_balance(&app.database.pool).await;
+}
+
+#[actix_rt::test]
+async fn an_order_that_is_sent_many_times_at_once_is_charged_once() {
+    let app = start_with(|_| {}).await;
+    assert_eq!(pay(&app, 1, r#"{"typeTXN":"deposit","amount":10}"#).await.0, 200);
+    let order = r#"{"orderID":5,"typeTXN":"withdraw","amount":6}"#;
+    let answers = join_all((0..30).map(|_| pay(&app, 1, order))).await;
+    assert!(answers.iter().all(|answer| *answer == (200, String::new())), "{answers:?}");
+    assert_eq!(app.database.available(1, "USD").await, "4");
+    assert_books_balance(&app.database.pool).await;
+}
+
+#[actix_rt::test]
+async fn a_withdrawal_that_waited_in_vain_gives_its_order_back() {
+    let app = start_with(|settings| settings.expiry.poll_ms = 50).await;
+    let order = r#"{"orderID":5,"typeTXN":"withdraw","amount":6}"#;
+    let waits = app.post_bytes("/pay/?client=1&wait=1s", "application/json", order).await;
+    assert_eq!((waits.status, waits.body.as_str()), (202, ""));
+    let ended = "SELECT count(*) FROM transactions WHERE kind = 'withdraw' AND rejection = 'expired'";
+    poll_until(PATIENCE, "its time is up", async || app.database.fetch(ended).await == "1").await;
+    assert_eq!(pay(&app, 1, order).await, (422, "not enough money\n".into()));
+    assert_eq!(pay(&app, 1, r#"{"typeTXN":"deposit","amount":10}"#).await.0, 200);
+    assert_eq!(app.database.available(1, "USD").await, "10", "nobody waits any more");
+    assert_eq!(pay(&app, 1, order).await, (200, String::new()));
+    assert_eq!(app.database.available(1, "USD").await, "4");
+    assert_books_balance(&app.database.pool).await;
+}
+
+#[actix_rt::test]
+async fn a_currency_that_is_not_there_is_no_clients_fault() {
+    let app = start_with(|settings| settings.dialects.transaction_system.currency = "XXX".to_owned()).await;
+    assert_eq!(pay(&app, 1, r#"{"typeTXN":"deposit","amount":1}"#).await, (502, "check your balance\n".into()));
+}
+
+#[actix_rt::test]
+async fn where_the_dialect_is_switched_off_nothing_is_served() {
+    let app = start_with(|settings| settings.dialects.transaction_system.enabled = false).await;
+    for path in ["/pay/?client=1", "/pay?client=1", "/domain/pay?client=1"] {
+        let answer = app.post_bytes(path, "application/json", r#"{"typeTXN":"deposit","amount":1}"#).await;
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (404, Some("route_unknown")), "{path}");
+    }
+}
+
+/// Clients that pay all the time.
+const CLIENTS: i64 = 9;
+/// How often the server is killed.
+const KILLS: usize = 5;
+/// Payments that are answered in each of its lives, at least.
+const ANSWERED_PER_LIFE: usize = 400;
+
+/// How a client sees to it that it pays once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// By an order's number: what was not answered is sent again until it is.
+    Orders,
+    /// Not at all: nothing is sent twice.
+    Nameless,
+}
+
+/// A payment that was sent, known in the books by the client's name that it gave.
+#[derive(Debug)]
+struct Sent {
+    client: i64,
+    name: String,
+    word: &'static str,
+    /// With 200.
+    is_answered: bool,
+    /// A connection broke while it was waited for.
+    was_cut_off: bool,
+}
+
+/// What the clients and who kills share.
+#[derive(Debug, Default)]
+struct Load {
+    answered: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+#[actix_rt::test]
+async fn requests_accepted_before_a_kill_are_all_there_after_it() {
+    let database = TestDatabase::with_wallets(CLIENTS).await;
+    let mut server = Server::start([("DATABASE_URL", database.url.as_str()), ("PURSER_BROKER__ENABLED", "false")]);
+    server.ready().await;
+    let load = Arc::new(Load::default());
+    let sending: Vec<_> = (1..=CLIENTS)
+        .flat_map(|client| [(client, Manner::Orders), (client, Manner::Nameless)])
+        .map(|(client, manner)| tokio::spawn(send(server.address.clone(), client, manner, Arc::clone(&load))))
+        .collect();
+    for _ in 0..KILLS {
+        a_life(&load).await;
+        server.kill();
+        server.restart();
+        server.ready().await;
+    }
+    a_life(&load).await;
+    load.is_over.store(true, Ordering::SeqCst);
+    let sent = join_all(sending).await.into_iter().flat_map(|sent| sent.expect("no client panics"));
+    let sent: Vec<Sent> = sent.collect();
+    assert!(sent.iter().any(|sent| sent.was_cut_off && sent.is_answered), "an order was cut off and sent again");
+    assert!(sent.iter().any(|sent| sent.was_cut_off && !sent.is_answered), "a payment without an order was cut off");
+
+    let rows: Vec<(i64, String, String)> = sqlx::query_as(
+        "SELECT wallet_id, labels->>'client_name', kind || ' ' || trim_scale(amount) FROM transactions WHERE status = 'Success'",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .expect("the books can be read");
+    let mut books: HashMap<(i64, String), Vec<String>> = HashMap::new();
+    for (client, name, what) in rows {
+        books.entry((client, name)).or_default().push(what);
+    }
+    for Sent { client, name, word, is_answered, .. } in sent {
+        let found = books.remove(&(client, name.clone())).unwrap_or_default();
+        let expected = if word == "deposit" { "invoice 2" } else { "withdraw 1" };
+        match found.as_slice() {
+            [what] => assert_eq!(what, expected, "client {client}, {name}"),
+            [] => assert!(!is_answered, "client {client}, {name}: answered, and lost"),
+            _ => panic!("client {client}, {name}: applied more than once: {found:?}"),
+        }
+    }
+    assert!(books.is_empty(), "nobody sent this: {books:?}");
+    assert_books_balance(&database.pool).await;
+}
+
+/// Waits until so much more was answered.
+async fn a_life(load: &Load) {
+    let enough = load.answered.load(Ordering::SeqCst) + ANSWERED_PER_LIFE;
+    poll_until(PATIENCE, "payments are answered", async || load.answered.load(Ordering::SeqCst) >= enough).await;
+}
+
+/// One payment after the other until the load is over: 2 in, 1 out, so that there always is enough.
+async fn send(address: String, client: i64, manner: Manner, load: Arc<Load>) -> Vec<Sent> {
+    let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client is made");
+    let mut sent = Vec::new();
+    for number in 1.. {
+        if load.is_over.load(Ordering::SeqCst) {
+            break;
+        }
+        let (word, amount) = if manner == Manner::Orders && number % 2 == 0 { ("withdraw", 1) } else { ("deposit", 2) };
+        let name = format!("{manner:?} {number}");
+        let order = if manner == Manner::Orders { number } else { 0 };
+        let body = format!(r#"{{"clientName":"{name}","orderID":{order},"typeTXN":"{word}","amount":{amount}}}"#);
+        let mut payment = Sent { client, name, word, is_answered: false, was_cut_off: false };
+        let url = format!("http://{address}/pay/?client={client}");
+        while !payment.is_answered {
+            // Between two lives nobody listens: a connection that is refused has carried nothing.
+            let answer = poll(PATIENCE * 2, "the server is there again", || {
+                let request = http.post(&url).body(body.clone());
+                async {
+                    Some(request.send().await).filter(|answer| !answer.as_ref().is_err_and(reqwest::Error::is_connect))
+                }
+            })
+            .await;
+            match answer.map(|answer| answer.status().as_u16()) {
+                Ok(200) => payment.is_answered = true,
+                // Just started, and the database is not reached yet.
+                Ok(status) => assert!([502, 503].contains(&status), "{status}: {payment:?}"),
+                Err(_) => payment.was_cut_off = true,
+            }
+            if manner == Manner::Nameless {
+                break;
+            }
+        }
+        load.answered.fetch_add(usize::from(payment.is_answered), Ordering::SeqCst);
+        sent.push(payment);
+    }
+    sent
+}
