@@ -1,6 +1,6 @@
 //! What the benchmarks share: databases of their own, streams of operations, lanes to post them on.
 
-#![allow(dead_code, reason = "every benchmark is a program of its own and uses its part of this")]
+#![allow(dead_code, unused_imports, reason = "every benchmark is a program of its own and uses its part of this")]
 
 pub mod database;
 pub mod lanes;

@@ -3,6 +3,7 @@
 //! Functions that take a [`DbTx`] are parts of a write; only [`crate::posting`] begins and commits one. Functions that take a pool read.
 //! No rule lives here: what is written was decided by [`crate::ledger`].
 
+pub mod accounts;
 pub mod administration;
 pub mod audit;
 pub mod balances;

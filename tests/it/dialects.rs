@@ -2,6 +2,7 @@
 
 mod transaction_system;
 mod transactional_system;
+mod wallet_test;
 
 use purser::settings::Settings;
 

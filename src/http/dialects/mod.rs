@@ -24,6 +24,7 @@ macro_rules! dialects {
 dialects! {
     transaction_system,
     transactional_system,
+    wallet_test,
 }
 
 /// One older system's interface, as the server sees it.

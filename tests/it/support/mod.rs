@@ -10,6 +10,7 @@ pub mod golden;
 pub mod operations;
 pub mod proxy;
 pub mod requests;
+pub mod round_robin;
 pub mod server;
 pub mod tls;
 
@@ -21,6 +22,7 @@ pub use audit::{assert_books_balance, breaches};
 pub use database::TestDatabase;
 pub use operations::{Script, operation};
 pub use proxy::{LossyProxy, Proxy};
+pub use round_robin::RoundRobin;
 pub use server::Server;
 
 /// Long enough for a slow machine that does other things too; a test that waits this long has failed.
