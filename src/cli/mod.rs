@@ -9,6 +9,7 @@ mod connect;
 mod conversation;
 mod database;
 mod failure;
+mod import;
 mod keys;
 pub mod load;
 mod openapi;
@@ -66,6 +67,8 @@ enum Command {
     Db(database::Arguments),
     /// Add test data: currencies and wallets that are missing
     Seed(seed::Arguments),
+    /// Bring wallets and opening balances from another system
+    Import(import::Arguments),
     /// Make, list and revoke the keys that HTTP asks for
     Keys(keys::Arguments),
     /// Publish operations, wait for the replies, print them
@@ -114,6 +117,7 @@ fn run(command: Command, layers: impl Fn() -> anyhow::Result<Layers>) -> anyhow:
         Command::Migrate => block_on(database::migrate(&settings()?)),
         Command::Db(arguments) => block_on(database::run(&settings()?, &arguments)),
         Command::Seed(arguments) => block_on(seed::run(&settings()?, &arguments)),
+        Command::Import(arguments) => import::run(&settings()?, &arguments),
         Command::Keys(arguments) => block_on(keys::run(&settings()?, &arguments)),
         Command::Send(arguments) => block_on(send::run(&settings()?, arguments)),
         Command::Bench(arguments) if arguments.is_over_http() => {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use futures::stream;
 use rand::Rng;
+use rand::seq::SliceRandom;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -74,10 +75,12 @@ impl Talk<'_, '_> {
 
     async fn two(&mut self) -> anyhow::Result<()> {
         let mut random = rand::rng();
-        let mut wallet = || random.random_range(1..=WALLETS);
+        let wallet = || rand::rng().random_range(1..=WALLETS);
         let mut messages: Vec<Message> = (0..30).map(|_| money("invoice", wallet(), 1)).collect();
         messages.extend((0..40).map(|_| money("withdraw", wallet(), 1)));
         messages.extend((0..50).map(|_| balance(wallet())));
+        // That client asks from many threads at once, so in any order.
+        messages.shuffle(&mut random);
         for answer in self.ask(messages).await? {
             let reply = reply(&answer)?;
             match answer.operation.as_str() {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{DbTx, StoreError};
 use crate::ledger::{Currencies, Currency, CurrencyCode};
@@ -14,10 +14,10 @@ pub(super) const AGE_MAX: Duration = Duration::from_secs(5);
 const AGE_MAX_WHEN_LACKING: Duration = Duration::from_millis(200);
 
 /// All currencies, as amounts are judged by them: one that is about to get fewer decimals has as few already, see [`super::scale`].
-pub async fn list(db_tx: &mut DbTx) -> Result<Currencies, StoreError> {
+pub async fn list(connection: &mut PgConnection) -> Result<Currencies, StoreError> {
     let rows: Vec<(String, i16, i16)> =
         sqlx::query_as("SELECT code, number, coalesce(lowering_to, scale) FROM currencies")
-            .fetch_all(&mut **db_tx)
+            .fetch_all(connection)
             .await?;
     let currency = |(code, number, scale): (String, i16, i16)| {
         Some(Currency { code: CurrencyCode::new(&code)?, number, scale: u32::try_from(scale).ok()? })

@@ -14,6 +14,7 @@ pub mod directory;
 mod error;
 pub mod expiries;
 pub mod history;
+pub mod imports;
 pub mod keys;
 pub mod lines;
 pub mod movements;

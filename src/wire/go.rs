@@ -3,6 +3,8 @@
 //! Names are matched without regard to case, the last of two equal names stands, unknown names are skipped, `null` leaves a field at its zero
 //! value, and so does its absence. Unlike Go, nothing is read through a float.
 
+mod syntax;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -85,14 +87,15 @@ impl<'a> Object<'a> {
 
 /// What Go says of a text that it cannot read into a struct.
 pub(super) fn parse_error(go_struct: &str, text: &str, error: &serde_json::Error) -> Reason {
-    match error.classify() {
+    // Go looks whether all of it is JSON before it reads any of it.
+    syntax::error(text).unwrap_or_else(|| match error.classify() {
         Category::Data => {
             let kind = Value::of(text.trim_ascii()).kind();
             format!("json: cannot unmarshal {kind} into Go value of type {go_struct}")
         }
-        Category::Eof => "unexpected end of JSON input".to_owned(),
-        Category::Syntax | Category::Io => syntax_error(text, error),
-    }
+        // What Go lets pass and cannot be kept: a half of a surrogate pair in a name.
+        Category::Syntax | Category::Io | Category::Eof => format!("invalid JSON: {error}"),
+    })
 }
 
 /// What Go says of a value that its field cannot hold.
@@ -103,25 +106,6 @@ pub(super) fn type_error(go_struct: &str, name: &str, value: Value<'_>, go_type:
         kind => kind.to_owned(),
     };
     format!("json: cannot unmarshal {got} into Go struct field {go_struct}.{name} of type {go_type}")
-}
-
-/// Go names the character it stumbled on. The place is the one where serde_json did, which is the same for what is common.
-fn syntax_error(text: &str, error: &serde_json::Error) -> Reason {
-    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
-    // Columns count bytes from 1.
-    let offset = line.floor_char_boundary(error.column().saturating_sub(1));
-    let before = line[..offset].trim_ascii_end().bytes().next_back();
-    match line[offset..].chars().next() {
-        None => "unexpected end of JSON input".to_owned(),
-        Some(character) => {
-            let looking_for = match before {
-                None | Some(b':' | b'[') => "beginning of value",
-                Some(b'{' | b',') => "beginning of object key string",
-                Some(_) => return format!("invalid character '{character}' in JSON: {error}"),
-            };
-            format!("invalid character '{character}' looking for {looking_for}")
-        }
-    }
 }
 
 /// An object's fields in their order, whatever they are called.

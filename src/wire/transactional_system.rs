@@ -8,11 +8,13 @@
 
 use std::fmt::Write;
 
+use rust_decimal::Decimal;
+
 use super::request::{Field, Fields, Value};
 use super::{
     Amount, CurrencyCode, Kind, Outcome, Refusal, Rejection, Reply, Request, envelope, go, malformed, unknown_operation,
 };
-use crate::ledger::{Answer, CurrencyBalance, Money, Terms, WalletId};
+use crate::ledger::{Answer, CurrencyBalance, Money, Terms, WalletId, money};
 
 /// The code of every refusal.
 pub(super) const REFUSED: u16 = 400;
@@ -123,22 +125,19 @@ fn no_such_ticker(ticker: &str) -> String {
 /// `actual_balance` has every currency the wallet ever held, `frozen_balance` what waits; an empty one is left out.
 fn balances(lines: &[CurrencyBalance]) -> String {
     let mut body = "{".to_owned();
-    let actual = lines.iter().map(|line| (line, line.balance.available));
+    let actual = lines.iter().map(|line| (line.currency, line.balance.available.normalize().to_string()));
     push_amounts(&mut body, "actual_balance", actual);
-    let frozen = lines.iter().map(|line| (line, line.balance.held + line.balance.incoming));
-    push_amounts(&mut body, "frozen_balance", frozen.filter(|(_, amount)| !amount.is_zero()));
+    let waits = |line: &&CurrencyBalance| !(line.balance.held.is_zero() && line.balance.incoming.is_zero());
+    let frozen = lines.iter().filter(waits).map(|line| (line.currency, sum(line.balance.held, line.balance.incoming)));
+    push_amounts(&mut body, "frozen_balance", frozen);
     body.push('}');
     body
 }
 
-/// A JSON number holds every digit of a decimal. The lines come sorted by code, as Go sorts a map.
-fn push_amounts<'a>(
-    body: &mut String,
-    name: &str,
-    amounts: impl Iterator<Item = (&'a CurrencyBalance, rust_decimal::Decimal)>,
-) {
+/// A JSON number holds every digit. The lines come sorted by code, as Go sorts a map.
+fn push_amounts(body: &mut String, name: &str, amounts: impl Iterator<Item = (CurrencyCode, String)>) {
     let mut opened = false;
-    for (line, amount) in amounts {
+    for (currency, amount) in amounts {
         if opened {
             body.push(',');
         } else {
@@ -146,10 +145,68 @@ fn push_amounts<'a>(
             write!(body, r#"{separator}"{name}":{{"#).expect("a string takes everything");
             opened = true;
         }
-        envelope::push_escaped(body, line.currency.as_str());
-        write!(body, ":{}", amount.normalize()).expect("a string takes everything");
+        envelope::push_escaped(body, currency.as_str());
+        write!(body, ":{amount}").expect("a string takes everything");
     }
     if opened {
         body.push('}');
+    }
+}
+
+/// The sum of two amounts that are not negative, exact however long it is: each is kept with [`money::DIGITS_MAX`] digits, their sum, which is
+/// kept nowhere, may have twice as many.
+fn sum(left: Decimal, right: Decimal) -> String {
+    if let Some(sum) = money::add(left, right) {
+        return sum.normalize().to_string();
+    }
+    let scale = left.scale().max(right.scale());
+    let unit = 10_u128.pow(scale);
+    // Whole and fraction apart, each has room.
+    let parts = |amount: Decimal| {
+        let (mantissa, own_unit) = (amount.mantissa().unsigned_abs(), 10_u128.pow(amount.scale()));
+        (mantissa / own_unit, mantissa % own_unit * 10_u128.pow(scale - amount.scale()))
+    };
+    let ((left_whole, left_fraction), (right_whole, right_fraction)) = (parts(left), parts(right));
+    let fraction = left_fraction + right_fraction;
+    let whole = left_whole + right_whole + fraction / unit;
+    let text = format!("{whole}.{:0>width$}", fraction % unit, width = scale as usize);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Balance;
+
+    #[test]
+    fn what_is_frozen_is_added_exactly_however_long_it_gets() {
+        let check = |held: &str, incoming: &str, expected: &str| {
+            let decimal = |text| Decimal::from_str_exact(text).expect("it is a decimal");
+            let (held, incoming) = (decimal(held), decimal(incoming));
+            assert_eq!(sum(held, incoming), expected, "{held} + {incoming}");
+            assert_eq!(sum(incoming, held), expected, "{incoming} + {held}");
+            let balance = Balance { available: Decimal::ZERO, held, incoming };
+            let line = CurrencyBalance { currency: CurrencyCode::new("USD").expect("it is a code"), balance };
+            let body = format!(r#"{{"actual_balance":{{"USD":0}},"frozen_balance":{{"USD":{expected}}}}}"#);
+            assert_eq!(balances(&[line]), body);
+        };
+        check("1.50", "0.5", "2");
+        check("0.1", "0.02", "0.12");
+        check("9999999999999999999999999999", "1", "10000000000000000000000000000");
+        check("9999999999999999999999999999", "0.01", "9999999999999999999999999999.01");
+        check("9999999999999999999999999999", "9999999999999999999999999999", "19999999999999999999999999998");
+        check(
+            "9999999999999999999999999999",
+            "0.999999999999999999",
+            "9999999999999999999999999999.999999999999999999",
+        );
+        check("9999999999.999999999999999999", "9999999999.999999999999999999", "19999999999.999999999999999998");
+        check("9999999999999999999999999.5", "0.500000000000000000", "10000000000000000000000000");
+        check("99999999999999999999999999.05", "0.055", "99999999999999999999999999.105");
+        check(
+            "0.9999999999999999999999999999",
+            "9999999999999999999999999999",
+            "9999999999999999999999999999.9999999999999999999999999999",
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The binary, from the outside: what it prints and how it ends.
 
 mod bench;
+mod import;
 mod keys;
 mod send;
 mod tls;
@@ -109,6 +110,41 @@ async fn seeding_adds_what_is_missing_and_changes_nothing_that_exists() {
     run_on(&database, &["seed"]).expect(0, &[]);
     database.execute("INSERT INTO wallets DEFAULT VALUES").await;
     assert_eq!(database.fetch("SELECT max(id) FROM wallets").await, "14");
+}
+
+#[tokio::test]
+async fn seeding_like_an_older_system_adds_what_that_one_had() {
+    let currencies = "SELECT string_agg(code || number || '/' || scale, ' ' ORDER BY number) FROM currencies";
+    let wallets = "SELECT count(*) FROM wallets";
+    for (like, has, wallets_there) in [
+        ("transactional-system", "USD1/2 RUB2/2 EUR5/2 USDT6/6", "9"),
+        ("balance", "RUB2/2", "0"),
+        ("wallet", "EUR5/2", "0"),
+        ("wallet-test", "USD1/15 RUB2/15 BTC3/15 ETC4/15", "0"),
+        ("transaction-system", "USD1/2", "9"),
+    ] {
+        let database = TestDatabase::empty().await;
+        run_on(&database, &["migrate"]).expect(0, &[]);
+        run_on(&database, &["seed", "--like", like]).expect(0, &["currencies: added"]);
+        let there = (database.fetch(currencies).await, database.fetch(wallets).await);
+        assert_eq!(there, (has.to_owned(), wallets_there.to_owned()), "{like}");
+        let said = run_on(&database, &["seed", "--like", like]).expect(0, &["currencies: nothing to add"]);
+        assert!(!said.stdout.contains("added") && !said.stdout.contains("note"), "{}", said.stdout);
+    }
+
+    // One after the other: what is there stays, and what the next one would miss in it is told.
+    let database = TestDatabase::empty().await;
+    run_on(&database, &["migrate"]).expect(0, &[]);
+    run_on(&database, &["seed"]).expect(0, &[]);
+    let notes =
+        ["added BTC, ETC", "USD has 2 decimals, there it has 15", "PATCH /v1/currencies/RUB with {\"scale\":15}"];
+    run_on(&database, &["seed", "--like", "wallet-test"]).expect(0, &notes);
+    database.execute("UPDATE currencies SET number = 9 WHERE code = 'RUB'").await;
+    run_on(&database, &["seed", "--like", "balance", "--wallets", "10"])
+        .expect(0, &["RUB has the number 9, there it is 2", "wallets 1-10: added 1"]);
+    let all = "USD1/2 BTC3/15 ETC4/15 EUR5/2 USDT6/6 RUB9/2";
+    assert_eq!(database.fetch(currencies).await, all);
+    run_on(&database, &["seed", "--like", "paypal"]).expect(2, &["transactional-system", "wallet-test"]);
 }
 
 #[tokio::test]

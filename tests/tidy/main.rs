@@ -2,6 +2,7 @@
 //!
 //! Each check is a function from text to complaints, and is itself tested on a bad sample: a check that cannot fail checks nothing.
 
+mod dialects;
 mod documents;
 mod imports;
 mod rust_code;
