@@ -21,26 +21,28 @@ pub struct AccountRow {
 }
 
 /// What is asked of every account. A wallet's currency is the one that its label names, if there is such a currency; else the one that it
-/// held first, which never changes; else it has none.
+/// held first, which never changes; else it has none. A balance without entries was never held: a withdrawal waits for it.
 ///
+/// The balance is looked up for each wallet by itself: joined, every page of a list would read all balances from the first on.
 /// Which one it held first is looked for only where no label says it.
 const SELECT: [&str; 2] = [
     "SELECT wallets.id, coalesce(wallets.external_id, wallets.name, '') AS name,
          currencies.code AS currency, currencies.number AS currency_number,
-         coalesce(balances.available, 0) AS available
+         coalesce(
+             (SELECT available FROM balances WHERE wallet_id = wallets.id AND balances.currency = currencies.code), 0
+         ) AS available
      FROM wallets
      LEFT JOIN currencies AS named ON named.code = wallets.labels ->> ",
     " LEFT JOIN LATERAL (
          SELECT held.currency
          FROM balances AS held
-         LEFT JOIN entries
+         JOIN entries
              ON entries.wallet_id = held.wallet_id AND entries.currency = held.currency AND entries.seq = 1
          WHERE held.wallet_id = wallets.id AND named.code IS NULL
          ORDER BY entries.created_at, held.currency
          LIMIT 1
      ) AS first_held ON true
      LEFT JOIN currencies ON currencies.code = coalesce(named.code, first_held.currency)
-     LEFT JOIN balances ON balances.wallet_id = wallets.id AND balances.currency = currencies.code
      WHERE wallets.id ",
 ];
 

@@ -65,25 +65,17 @@ pub async fn list(
 ///
 /// No index leads from a transaction to its entries: it would cost every posting. But the numbers of a wallet's entries have no gap, and along
 /// its history times never go back, so a search by halves finds the first and the last line of that moment, and the line is between them: a
-/// history of a million lines costs twenty of them. Of a line that was written while the database's clock was being set back this does not hold:
-/// what was not found is looked for once more, from the newest line on.
+/// history of a million lines costs twenty of them. Of a line that was written while the database's clock was being set back this does not hold: when
+/// it alone is sought, it is looked for once more, by reading the history; of many, such a one is left out.
 pub async fn find(pool: &PgPool, sought: &[LineSought]) -> Result<Vec<LineRow>, StoreError> {
     if sought.is_empty() {
         return Ok(Vec::new());
     }
-    let mut found = find_by_moment(pool, sought).await?;
-    if found.len() == sought.len() {
-        return Ok(found);
+    let found = find_by_moment(pool, sought).await?;
+    match sought {
+        [line] if found.is_empty() => Ok(find_by_reading(pool, line).await?.into_iter().collect()),
+        _ => Ok(found),
     }
-    let mut lines = Vec::with_capacity(sought.len());
-    for line in sought {
-        let is_it = |row: &LineRow| row.transaction_id == line.transaction_id && row.wallet_id == line.wallet_id;
-        match found.iter().position(is_it) {
-            Some(position) => lines.push(found.remove(position)),
-            None => lines.extend(find_backwards(pool, line).await?),
-        }
-    }
-    Ok(lines)
 }
 
 /// Planned anew each time: a plan made on an empty table must not stay. Written as a list of numbers, the lines of the moment look as few as they
@@ -138,7 +130,7 @@ async fn find_by_moment(pool: &PgPool, sought: &[LineSought]) -> Result<Vec<Line
     .await?)
 }
 
-async fn find_backwards(pool: &PgPool, sought: &LineSought) -> Result<Option<LineRow>, StoreError> {
+async fn find_by_reading(pool: &PgPool, sought: &LineSought) -> Result<Option<LineRow>, StoreError> {
     Ok(sqlx::query_as(
         "SELECT entries.wallet_id, entries.seq, entries.transaction_id, entries.available_delta, entries.available,
              entries.created_at, transactions.labels::text AS labels, transactions.description, transactions.reference

@@ -40,10 +40,11 @@ use db_tx::Connections;
 pub use db_tx::DbTx;
 pub use error::{AddressError, StoreError, Trouble};
 
-/// Set on every connection that posts, so that no statement's plan can go wrong as tables grow.
+/// Set on every connection that posts, so that plans do not go wrong as tables grow.
 ///
 /// A batch reaches every row through an index, from a list. A statement that was planned while its table was empty would otherwise keep
-/// a sequential scan for as long as its connection lives; planning anew each time would cost more than many a batch.
+/// a sequential scan for as long as its connection lives; planning anew each time would cost more than many a batch. What is left: a join that
+/// is planned when its table was just vacuumed empty may read a whole index, until that table is analysed again.
 const PLAN_SETTINGS: [(&str, &str); 6] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),

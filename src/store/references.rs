@@ -9,6 +9,9 @@
 //! row is changed only under the lock of the wallet of the transaction that it names. Who waits longer than `database.lock_timeout_ms` is put back,
 //! as behind a wallet that someone keeps.
 //!
+//! All look rows up by `reference = ANY(..)`, not by a join: planned while the table is nearly empty, which it is whenever everything that had a
+//! reference was cancelled, a join keeps reading all of it when it has grown.
+//!
 //! A Purser from before this table cancels without giving anything free: on one database none may run beside one whose callers give references.
 
 use sqlx::PgPool;
@@ -65,9 +68,8 @@ pub async fn pass_on(db_tx: &mut DbTx, passed_on: &[(Reference, TransactionId)])
     let (references, ids) = columns(passed_on);
     let saved = sqlx::query(
         "UPDATE transaction_references
-         SET transaction_id = new.transaction_id
-         FROM unnest($1::text[], $2::uuid[]) AS new (reference, transaction_id)
-         WHERE transaction_references.reference = new.reference",
+         SET transaction_id = ($2::uuid[])[array_position($1::text[], reference)]
+         WHERE reference = ANY($1)",
     )
     .bind(references)
     .bind(ids)
@@ -82,9 +84,7 @@ pub async fn delete(db_tx: &mut DbTx, freed: &[(Reference, TransactionId)]) -> R
     let (references, ids) = columns(freed);
     let deleted = sqlx::query(
         "DELETE FROM transaction_references
-         USING unnest($1::text[], $2::uuid[]) AS old (reference, transaction_id)
-         WHERE transaction_references.reference = old.reference
-             AND transaction_references.transaction_id = old.transaction_id",
+         WHERE reference = ANY($1) AND transaction_id = ANY($2)",
     )
     .bind(references)
     .bind(ids)

@@ -82,8 +82,12 @@ pub async fn transactions(context: Data<Context>, request: HttpRequest) -> Resul
     Ok(HttpResponse::Ok().json(found.into_iter().map(LineOfWallet::from).collect::<Vec<_>>()))
 }
 
-/// The line that a transaction left: with the wallet that was asked for, else with the one in whose queue it stood.
+/// The line that a transaction left: with the wallet that was asked for, else with the one in whose queue it stood. A transfer that waited left none
+/// with its receiver: that one's line is the confirmation's.
 fn sought_line(row: TransactionRow, wallet_id: Option<i64>) -> Option<LineSought> {
+    if row.confirmed.is_some() && wallet_id.is_some_and(|wallet| wallet != row.wallet_id) {
+        return None;
+    }
     // One that waited for funds left its line when it was paid; a hold, which knows how much of it was confirmed, when it was made.
     let paid_at = row.finished_at.filter(|_| row.confirmed.is_none());
     Some(LineSought {
