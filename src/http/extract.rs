@@ -8,7 +8,7 @@ use actix_web::web::{Bytes, Payload};
 use tokio::time::timeout;
 
 use super::error::Unserved;
-use crate::ledger::Rejection;
+use crate::ledger::{IdempotencyKey, Rejection};
 use crate::wire::Refusal;
 
 /// The header that names an operation.
@@ -37,8 +37,13 @@ pub fn content_type(request: &HttpRequest) -> Option<&str> {
     request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or(""))
 }
 
-/// The `Idempotency-Key` header as it stands; whether it can be a key is the ledger's to say, but it must be one piece of text to be asked.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+/// What the caller calls its request, if it does: the `Idempotency-Key` header. Refused where it can be no key.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
+    Ok(idempotency_key_text(headers)?.map(IdempotencyKey::new).transpose()?)
+}
+
+/// The same for what [`wire`](crate::wire) reads, which asks the ledger itself: one piece of text, whether it can be a key or not.
+pub fn idempotency_key_text(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY);
     let Some(value) = values.next() else {
         return Ok(None);
@@ -61,17 +66,21 @@ mod tests {
 
     use super::*;
 
-    fn check(values: &[&[u8]], expected: Result<Option<&str>, &str>) {
+    fn headers(values: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(HeaderName::from_static(IDEMPOTENCY_KEY), HeaderValue::from_bytes(value).unwrap());
         }
-        let found = idempotency_key(&headers);
-        assert_eq!(found.as_ref().map(|key| *key).map_err(|refusal| refusal.code), expected, "{values:?}");
+        headers
     }
 
     #[test]
     fn a_key_header_is_one_piece_of_text() {
+        let check = |values: &[&[u8]], expected: Result<Option<&str>, &str>| {
+            let headers = headers(values);
+            let found = idempotency_key_text(&headers).map_err(|refusal| refusal.code);
+            assert_eq!(found, expected, "{values:?}");
+        };
         check(&[], Ok(None));
         check(&[b"order-1"], Ok(Some("order-1")));
         check(&["ключ".as_bytes()], Ok(Some("ключ")));
@@ -79,6 +88,25 @@ mod tests {
         check(&[b""], Ok(Some("")));
         check(&[b"caf\xe9"], Err("idempotency_key_invalid"));
         check(&[b"a", b"b"], Err("idempotency_key_invalid"));
+        check(&[b"a", b"a"], Err("idempotency_key_invalid"));
+    }
+
+    #[test]
+    fn a_key_is_what_the_ledger_takes_for_one() {
+        let check = |values: &[&[u8]], expected: Result<Option<&str>, &str>| {
+            let found = idempotency_key(&headers(values)).map_err(|refusal| refusal.code);
+            assert_eq!(
+                found.as_ref().map(|key| key.as_ref().map(IdempotencyKey::as_str)),
+                expected.as_ref().copied(),
+                "{values:?}"
+            );
+        };
+        check(&[], Ok(None));
+        check(&[b"order-1"], Ok(Some("order-1")));
+        check(&[&[b'k'; 255]], Ok(Some(&"k".repeat(255))));
+        check(&[&[b'k'; 256]], Err("idempotency_key_invalid"));
+        check(&[b""], Err("idempotency_key_invalid"));
+        check(&[b"a\tb"], Err("idempotency_key_invalid"));
         check(&[b"a", b"a"], Err("idempotency_key_invalid"));
     }
 }

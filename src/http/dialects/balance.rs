@@ -236,7 +236,7 @@ fn currency(context: &Context) -> Result<CurrencyCode, Refused> {
 
 /// What the caller calls its request, if it does.
 fn key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Refused> {
-    Ok(extract::idempotency_key(request.headers())?.map(IdempotencyKey::new).transpose()?)
+    Ok(extract::idempotency_key(request.headers())?)
 }
 
 async fn submit(context: &Context, request: Request, key: Option<IdempotencyKey>) -> Result<Outcome, Refused> {

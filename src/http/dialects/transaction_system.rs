@@ -23,8 +23,8 @@ use crate::http::extract;
 use crate::http::server::Context;
 use crate::http::submit;
 use crate::ledger::{
-    Amount, Answer, CurrencyCode, Details, IdempotencyKey, Labels, Lifetime, Mode, Money, Operation, Outcome,
-    Reference, Refused, Rejection, Request, Status, Terms, WalletId,
+    Amount, Answer, CurrencyCode, Details, Labels, Lifetime, Mode, Money, Operation, Outcome, Reference, Refused,
+    Rejection, Request, Status, Terms, WalletId,
 };
 use crate::store::{history, references};
 use crate::wire;
@@ -86,7 +86,7 @@ async fn serve(context: &Context, request: &HttpRequest, payload: Payload) -> Re
     let client = query.first("client").and_then(|client| client.parse().ok()).map(WalletId);
     let client = client.ok_or(ErrorText::bad("converting to domain struct"))?;
 
-    let idempotency_key = extract::idempotency_key(request.headers())?.map(IdempotencyKey::new).transpose()?;
+    let idempotency_key = extract::idempotency_key(request.headers())?;
     let settings = &context.state.settings.dialects.transaction_system;
     let currency = CurrencyCode::new(&settings.currency).ok_or(Rejection::CurrencyUnknown)?;
     let wait = wait(&query, settings.wait_seconds_max)?;

@@ -79,7 +79,7 @@ async fn serve(context: &Context, kind: Kind, request: &HttpRequest, payload: Pa
         operation: kind.as_str(),
         content_type: extract::content_type(request),
         body: &body,
-        idempotency_key: extract::idempotency_key(request.headers())?,
+        idempotency_key: extract::idempotency_key_text(request.headers())?,
     };
     let limits = context.limits();
     let wire::Asked::Operation(operation) = wire::decode(&message, limits)? else {

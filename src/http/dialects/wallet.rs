@@ -24,8 +24,8 @@ use crate::http::extract;
 use crate::http::server::Context;
 use crate::http::submit;
 use crate::ledger::{
-    Answer, CurrencyCode, Details, IdempotencyKey, Labels, Money, Operation, Reference, Request, Terms, Transaction,
-    TransactionId, WalletId,
+    Answer, CurrencyCode, Details, Labels, Money, Operation, Reference, Request, Terms, Transaction, TransactionId,
+    WalletId,
 };
 use crate::store::directory::{self, NewWallet};
 use crate::store::history;
@@ -154,7 +154,7 @@ async fn move_money(
     wallet: WalletId,
     asked: Request,
 ) -> Result<HttpResponse, No> {
-    let idempotency_key = extract::idempotency_key(request.headers())?.map(IdempotencyKey::new).transpose()?;
+    let idempotency_key = extract::idempotency_key(request.headers())?;
     let operation = Operation { id: wire::new_id(), idempotency_key, request: asked };
     let outcome = submit::submit(context, operation).await?;
     let Answer::Transaction(transaction) = outcome.result.map_err(|refused| refused.rejection)? else {

@@ -307,7 +307,7 @@ fn manner(request: &HttpRequest) -> Result<Manner, Problem> {
 /// The caller's own name for it: the body's, else the header's.
 fn key(request: &HttpRequest, of_body: Option<&str>) -> Result<Option<IdempotencyKey>, Problem> {
     // A header that can be no key is refused although the body goes before it: its caller thinks that it says something.
-    let of_header = extract::idempotency_key(request.headers())?.map(IdempotencyKey::new).transpose()?;
+    let of_header = extract::idempotency_key(request.headers())?;
     Ok(of_body.map(IdempotencyKey::new).transpose()?.or(of_header))
 }
 

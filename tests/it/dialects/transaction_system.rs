@@ -1,8 +1,6 @@
 //! System 004: its golden files, and what its document asks for: a queue of each client's own, and nothing lost when the server dies.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+mod kills;
 
 use futures::future::join_all;
 use purser::settings::AuthMode;
@@ -10,7 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::start_with;
-use crate::support::{PATIENCE, Server, TestApp, TestDatabase, assert_books_balance, golden, poll, poll_until};
+use crate::support::server::purser;
+use crate::support::{PATIENCE, TestApp, assert_books_balance, golden, poll_until};
 
 const FOLDER: &str = "transaction_system";
 
@@ -54,6 +53,42 @@ async fn what_http_itself_refuses_is_plain_text_too() {
         .await
     })
     .await;
+}
+
+#[actix_rt::test]
+async fn a_line_that_is_full_takes_nobody_more() {
+    golden::check(FOLDER, "line", async || start_with(|settings| settings.engine.waiting_max = 1).await).await;
+}
+
+#[actix_rt::test]
+async fn a_key_that_may_only_look_pays_nothing() {
+    let app = start_with(|settings| settings.http.auth = AuthMode::On).await;
+    let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client is made");
+    let key = |scope: &str| {
+        let mut create = purser(&["keys", "create", "--name", "of a test", "--scope", scope]);
+        let created = create.env("DATABASE_URL", &app.database.url).output().expect("the binary starts");
+        String::from_utf8(created.stdout).expect("a key is text").trim_end().to_owned()
+    };
+    let (reader, writer) = (key("read"), key("write"));
+    let send = async |path: &str, key: &str| {
+        let request = http.post(app.url(path)).bearer_auth(key).body(r#"{"typeTXN":"deposit","amount":1}"#);
+        request.send().await.expect("the server answers")
+    };
+    for path in ["/pay/?client=1", "/pay?client=1", "/domain/pay?client=1"] {
+        let answer = send(path, &reader).await;
+        assert_eq!(answer.status(), 403, "{path}");
+        for (name, expected) in [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("x-content-type-options", "nosniff"),
+            ("www-authenticate", r#"Bearer realm="purser", error="insufficient_scope", scope="write""#),
+        ] {
+            assert_eq!(answer.headers()[name], expected, "{path}");
+        }
+        let text = answer.text().await.expect("it is text");
+        assert_eq!(text, "the key is good, but its scope does not allow this\n", "{path}");
+    }
+    assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "0");
+    assert_eq!(send("/pay/?client=1", &writer).await.status(), 200);
 }
 
 #[actix_rt::test]
@@ -171,6 +206,35 @@ async fn a_withdrawal_that_waited_in_vain_gives_its_order_back() {
 }
 
 #[actix_rt::test]
+async fn under_a_key_a_withdrawal_that_waited_in_vain_is_answered_as_the_first_time() {
+    let app = start_with(|settings| settings.expiry.poll_ms = 50).await;
+    let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client is made");
+    let order = async |key: &str| {
+        let request = http.post(app.url("/pay/?client=1&wait=1s")).header("idempotency-key", key);
+        let answer = request.body(r#"{"orderID":5,"typeTXN":"withdraw","amount":6}"#).send().await;
+        answer.expect("the server answers").status().as_u16()
+    };
+    assert_eq!(order("k").await, 202);
+    let ended = "SELECT count(*) FROM transactions WHERE kind = 'withdraw' AND rejection = 'expired'";
+    poll_until(PATIENCE, "its time is up", async || app.database.fetch(ended).await == "1").await;
+    // The key names what was answered, not what has become of it since.
+    assert_eq!(order("k").await, 202);
+    assert_eq!(
+        app.database.fetch("SELECT count(*) FROM transactions WHERE kind = 'withdraw'").await,
+        "1",
+        "nothing waits again"
+    );
+    // What has become of it: it ended, and its number is free.
+    assert_eq!(pay(&app, 1, r#"{"orderID":5,"typeTXN":"withdraw","amount":6}"#).await.0, 422);
+    assert_eq!(pay(&app, 1, r#"{"typeTXN":"deposit","amount":10}"#).await.0, 200);
+    assert_eq!(order("k").await, 202);
+    assert_eq!(app.database.available(1, "USD").await, "10", "the key's answer moves nothing");
+    assert_eq!(order("another").await, 200);
+    assert_eq!(app.database.available(1, "USD").await, "4");
+    assert_books_balance(&app.database.pool).await;
+}
+
+#[actix_rt::test]
 async fn a_currency_that_is_not_there_is_no_clients_fault() {
     let app = start_with(|settings| settings.dialects.transaction_system.currency = "XXX".to_owned()).await;
     assert_eq!(pay(&app, 1, r#"{"typeTXN":"deposit","amount":1}"#).await, (502, "check your balance\n".into()));
@@ -183,130 +247,4 @@ async fn where_the_dialect_is_switched_off_nothing_is_served() {
         let answer = app.post_bytes(path, "application/json", r#"{"typeTXN":"deposit","amount":1}"#).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (404, Some("route_unknown")), "{path}");
     }
-}
-
-/// Clients that pay all the time.
-const CLIENTS: i64 = 9;
-/// How often the server is killed.
-const KILLS: usize = 5;
-/// Payments that are answered in each of its lives, at least.
-const ANSWERED_PER_LIFE: usize = 400;
-
-/// How a client sees to it that it pays once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    /// By an order's number: what was not answered is sent again until it is.
-    Orders,
-    /// Not at all: nothing is sent twice.
-    Nameless,
-}
-
-/// A payment that was sent, known in the books by the client's name that it gave.
-#[derive(Debug)]
-struct Sent {
-    client: i64,
-    name: String,
-    word: &'static str,
-    /// With 200.
-    is_answered: bool,
-    /// A connection broke while it was waited for.
-    was_cut_off: bool,
-}
-
-/// What the clients and who kills share.
-#[derive(Debug, Default)]
-struct Load {
-    answered: AtomicUsize,
-    is_over: AtomicBool,
-}
-
-#[actix_rt::test]
-async fn requests_accepted_before_a_kill_are_all_there_after_it() {
-    let database = TestDatabase::with_wallets(CLIENTS).await;
-    let mut server = Server::start([("DATABASE_URL", database.url.as_str()), ("PURSER_BROKER__ENABLED", "false")]);
-    server.ready().await;
-    let load = Arc::new(Load::default());
-    let sending: Vec<_> = (1..=CLIENTS)
-        .flat_map(|client| [(client, Manner::Orders), (client, Manner::Nameless)])
-        .map(|(client, manner)| tokio::spawn(send(server.address.clone(), client, manner, Arc::clone(&load))))
-        .collect();
-    for _ in 0..KILLS {
-        a_life(&load).await;
-        server.kill();
-        server.restart();
-        server.ready().await;
-    }
-    a_life(&load).await;
-    load.is_over.store(true, Ordering::SeqCst);
-    let sent = join_all(sending).await.into_iter().flat_map(|sent| sent.expect("no client panics"));
-    let sent: Vec<Sent> = sent.collect();
-    assert!(sent.iter().any(|sent| sent.was_cut_off && sent.is_answered), "an order was cut off and sent again");
-    assert!(sent.iter().any(|sent| sent.was_cut_off && !sent.is_answered), "a payment without an order was cut off");
-
-    let rows: Vec<(i64, String, String)> = sqlx::query_as(
-        "SELECT wallet_id, labels->>'client_name', kind || ' ' || trim_scale(amount) FROM transactions WHERE status = 'Success'",
-    )
-    .fetch_all(&database.pool)
-    .await
-    .expect("the books can be read");
-    let mut books: HashMap<(i64, String), Vec<String>> = HashMap::new();
-    for (client, name, what) in rows {
-        books.entry((client, name)).or_default().push(what);
-    }
-    for Sent { client, name, word, is_answered, .. } in sent {
-        let found = books.remove(&(client, name.clone())).unwrap_or_default();
-        let expected = if word == "deposit" { "invoice 2" } else { "withdraw 1" };
-        match found.as_slice() {
-            [what] => assert_eq!(what, expected, "client {client}, {name}"),
-            [] => assert!(!is_answered, "client {client}, {name}: answered, and lost"),
-            _ => panic!("client {client}, {name}: applied more than once: {found:?}"),
-        }
-    }
-    assert!(books.is_empty(), "nobody sent this: {books:?}");
-    assert_books_balance(&database.pool).await;
-}
-
-/// Waits until so much more was answered.
-async fn a_life(load: &Load) {
-    let enough = load.answered.load(Ordering::SeqCst) + ANSWERED_PER_LIFE;
-    poll_until(PATIENCE, "payments are answered", async || load.answered.load(Ordering::SeqCst) >= enough).await;
-}
-
-/// One payment after the other until the load is over: 2 in, 1 out, so that there always is enough.
-async fn send(address: String, client: i64, manner: Manner, load: Arc<Load>) -> Vec<Sent> {
-    let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client is made");
-    let mut sent = Vec::new();
-    for number in 1.. {
-        if load.is_over.load(Ordering::SeqCst) {
-            break;
-        }
-        let (word, amount) = if manner == Manner::Orders && number % 2 == 0 { ("withdraw", 1) } else { ("deposit", 2) };
-        let name = format!("{manner:?} {number}");
-        let order = if manner == Manner::Orders { number } else { 0 };
-        let body = format!(r#"{{"clientName":"{name}","orderID":{order},"typeTXN":"{word}","amount":{amount}}}"#);
-        let mut payment = Sent { client, name, word, is_answered: false, was_cut_off: false };
-        let url = format!("http://{address}/pay/?client={client}");
-        while !payment.is_answered {
-            // Between two lives nobody listens: a connection that is refused has carried nothing.
-            let answer = poll(PATIENCE * 2, "the server is there again", || {
-                let request = http.post(&url).body(body.clone());
-                async {
-                    Some(request.send().await).filter(|answer| !answer.as_ref().is_err_and(reqwest::Error::is_connect))
-                }
-            })
-            .await;
-            match answer.map(|answer| answer.status().as_u16()) {
-                Ok(200) => payment.is_answered = true,
-                // Just started, and the database is not reached yet.
-                Ok(status) => assert!([502, 503].contains(&status), "{status}: {payment:?}"),
-                Err(_) => payment.was_cut_off = true,
-            }
-            if manner == Manner::Nameless {
-                break;
-            }
-        }
-        load.answered.fetch_add(usize::from(payment.is_answered), Ordering::SeqCst);
-        sent.push(payment);
-    }
-    sent
 }

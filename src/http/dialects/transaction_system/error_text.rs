@@ -35,7 +35,7 @@ impl ErrorText {
     }
 
     /// It contradicts what is known.
-    pub fn conflict(text: &'static str) -> Self {
+    pub fn conflict(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, text)
     }
 
@@ -84,7 +84,9 @@ impl From<Unanswered> for ErrorText {
 
 impl From<Refusal> for ErrorText {
     fn from(refusal: Refusal) -> Self {
-        Self::new(StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST), refusal.reason)
+        // 422 has one meaning here, and "not enough money" is a rejection that never becomes a `Refusal`.
+        let status = StatusCode::from_u16(refusal.status).ok().filter(|said| *said != StatusCode::UNPROCESSABLE_ENTITY);
+        Self::new(status.unwrap_or(StatusCode::BAD_REQUEST), refusal.reason)
     }
 }
 
@@ -97,6 +99,10 @@ impl From<Rejection> for ErrorText {
             Rejection::AmountInvalid => Self::bad(JSON_UNREADABLE),
             Rejection::AmountNotPositive | Rejection::AmountTooLarge | Rejection::TooManyDecimals => {
                 Self::bad(rejection.to_string())
+            }
+            // Another request has the key; what the client holds, or how many of its withdrawals wait, leaves no room for this one.
+            Rejection::IdempotencyKeyReused | Rejection::BalanceTooLarge | Rejection::WaitingLineFull => {
+                Self::conflict(rejection.to_string())
             }
             // The only label is the client's name.
             Rejection::LabelsInvalid => Self::bad("clientName must have at most 256 characters, none of them NUL"),

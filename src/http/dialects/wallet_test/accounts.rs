@@ -104,7 +104,7 @@ pub async fn create(context: Data<Context>, request: HttpRequest, payload: Paylo
         Err(unserved) => return words::refuse(unserved),
     };
     let key = match extract::idempotency_key(request.headers()) {
-        Ok(key) => key.map(str::to_owned),
+        Ok(key) => key.map(|key| key.as_str().to_owned()),
         Err(refusal) => return words::answer(Err(refusal.into())),
     };
     // A task of its own: a caller that goes away must not end it half way.
@@ -166,9 +166,6 @@ async fn check(context: &Context, asked: Asked, key: Option<String>) -> Result<O
         return Err(No::bad_request(format!(
             "Name should have 1 to {NAME_CHARACTERS_MAX} characters and no NUL among them"
         )));
-    }
-    if let Some(Err(rejection)) = key.as_deref().map(IdempotencyKey::new) {
-        return Err(No::bad_request(rejection.to_string()));
     }
     let rows = currencies::list_rows(context.state.store.read_pool(), None).await?;
     let currency = rows.iter().find(|row| i64::from(row.number) == asked.currency_number);

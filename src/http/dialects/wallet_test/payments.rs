@@ -17,8 +17,8 @@ use crate::http::extract;
 use crate::http::server::Context;
 use crate::http::submit;
 use crate::ledger::{
-    Amount, Answer, CurrencyCode, IdempotencyKey, Kind, Money, Operation, Rejection, Request, Status, Terms, Timestamp,
-    Transaction, WalletId,
+    Amount, Answer, CurrencyCode, Kind, Money, Operation, Rejection, Request, Status, Terms, Timestamp, Transaction,
+    WalletId,
 };
 use crate::store::history::{self, After, Order, TransactionFilter, TransactionRow};
 use crate::store::{accounts as rows, currencies};
@@ -85,8 +85,7 @@ async fn try_make(context: &Context, request: &HttpRequest, payload: Payload) ->
             amount: words::amount(object, "Amount")?,
         })
     })?;
-    let key = extract::idempotency_key(request.headers())?;
-    let idempotency_key = key.map(IdempotencyKey::new).transpose().map_err(refused)?;
+    let idempotency_key = extract::idempotency_key(request.headers())?;
     let (money, currency_number) = translate(context, &asked).await?;
     let transfer = Request::Transfer { wallet: asked.buyer, to_wallet: asked.seller, money, terms: Terms::default() };
     let operation = Operation { id: wire::new_id(), idempotency_key, request: transfer };
