@@ -16,6 +16,8 @@ pub struct Endpoint {
     pub method: &'static str,
     /// As actix and OpenAPI both write it: `/v1/wallets/{id}`.
     pub path: &'static str,
+    /// The same path with a slash at its end, where that is served, too. Whoever asks there is measured, guarded and refused as at `path`.
+    pub slashed: Option<&'static str>,
     /// What a caller must be allowed to do.
     pub access: Access,
     /// What serves it.
@@ -25,17 +27,22 @@ pub struct Endpoint {
 impl Endpoint {
     /// Looks.
     pub const fn get(path: &'static str, handler: fn() -> Route) -> Self {
-        Self { method: "GET", path, access: Access::Needs(Scope::Read), handler }
+        Self::new("GET", path, Scope::Read, handler)
     }
 
     /// Any other.
     pub const fn new(method: &'static str, path: &'static str, scope: Scope, handler: fn() -> Route) -> Self {
-        Self { method, path, access: Access::Needs(scope), handler }
+        Self { method, path, slashed: None, access: Access::Needs(scope), handler }
     }
 
     /// Shows what is worth hiding from nobody, such as a document of the interface.
     pub const fn open(path: &'static str, handler: fn() -> Route) -> Self {
-        Self { method: "GET", path, access: Access::Open, handler }
+        Self { method: "GET", path, slashed: None, access: Access::Open, handler }
+    }
+
+    /// Serves it at this path, too: its own with a slash at its end.
+    pub const fn or_at(self, slashed: &'static str) -> Self {
+        Self { slashed: Some(slashed), ..self }
     }
 
     /// The same as a rule of who may ask.
@@ -61,7 +68,9 @@ pub fn configure(routes: &mut web::ServiceConfig, endpoints: &[Endpoint]) {
     paths.dedup();
     for path in paths {
         let of_path = || endpoints.iter().filter(|endpoint| endpoint.path == path);
-        let mut resource = web::resource(path);
+        // The first of them is the pattern that a request at either is known by.
+        let slashed = of_path().find_map(|endpoint| endpoint.slashed);
+        let mut resource = web::resource([path].into_iter().chain(slashed).collect::<Vec<_>>());
         for endpoint in of_path() {
             resource = resource.route(endpoint.route());
         }

@@ -44,6 +44,8 @@ pub enum Unserved {
     BodyIncomplete,
     /// As many operations are in flight as may be.
     Overloaded,
+    /// As many reports are being made as may be at once.
+    ReportsBusy,
     /// Purser is stopping.
     Stopping,
     /// The database is known to be away.
@@ -66,7 +68,7 @@ impl Unserved {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyIncomplete => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::RateLimited | Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::Overloaded | Self::ReportsBusy => StatusCode::TOO_MANY_REQUESTS,
             Self::Stopping | Self::DatabaseAway | Self::IssuerAway | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -84,6 +86,7 @@ impl Unserved {
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyIncomplete => "body_incomplete",
             Self::Overloaded => "overloaded",
+            Self::ReportsBusy => "reports_busy",
             Self::Stopping => "stopping",
             Self::DatabaseAway => "database_away",
             Self::IssuerAway => "issuer_away",
@@ -108,6 +111,7 @@ impl Unserved {
             Self::BodyTooSlow => "the body did not arrive in time",
             Self::BodyIncomplete => "the body ended early or is not well-formed HTTP",
             Self::Overloaded => "too many operations are in flight; nothing was applied, ask again later",
+            Self::ReportsBusy => "as many reports are being made as may be at once; ask again later",
             Self::Stopping => "the server is stopping; nothing was applied, ask again later",
             Self::DatabaseAway => "the database is away; nothing was applied, ask again later",
             Self::IssuerAway => {
@@ -123,7 +127,7 @@ impl Unserved {
     pub const fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Self::RateLimited | Self::Overloaded | Self::TimedOut => Some(1),
-            Self::Stopping | Self::DatabaseAway | Self::IssuerAway => Some(5),
+            Self::ReportsBusy | Self::Stopping | Self::DatabaseAway | Self::IssuerAway => Some(5),
             Self::RouteUnknown
             | Self::MethodNotAllowed
             | Self::Unauthenticated

@@ -10,6 +10,7 @@ use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth::{self, Auth, Rule};
 use super::endpoint::Endpoint;
@@ -30,6 +31,9 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 5;
 /// Connections per worker: with the body limit it bounds the memory that requests can hold before they are operations.
 const CONNECTIONS_PER_WORKER_MAX: usize = 4096;
+/// Reports may take one of so many connections for reading, and one at least: each step of a report may take minutes, and clients who pay read over the
+/// same connections.
+const READ_CONNECTIONS_PER_REPORT: u32 = 4;
 
 /// What the routes need of the rest of Purser.
 #[derive(Clone)]
@@ -51,6 +55,8 @@ pub(super) struct Context {
     pub state: State,
     pub auth: Auth,
     pub gate: Gate,
+    /// One for each report that may be made at once, by whatever route.
+    pub reports: Arc<Semaphore>,
     pub readiness: ops::Readiness,
 }
 
@@ -60,7 +66,15 @@ impl Context {
         let http = &state.settings.http;
         let gate = Gate::new(http.in_flight_max, ms(http.request_timeout_ms));
         let auth = Auth::new(http, state.store.clone(), access(&state.settings));
-        Self { state, auth, gate, readiness: ops::Readiness::default() }
+        let reports_max = (state.settings.database.read_connections_max / READ_CONNECTIONS_PER_REPORT).max(1);
+        let reports =
+            Arc::new(Semaphore::new(usize::try_from(reports_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
+        Self { state, auth, gate, reports, readiness: ops::Readiness::default() }
+    }
+
+    /// Lets a report begin, or turns it away at once.
+    pub fn admit_report(&self) -> Result<OwnedSemaphorePermit, Unserved> {
+        Arc::clone(&self.reports).try_acquire_owned().map_err(|_| Unserved::ReportsBusy)
     }
 
     /// What bounds a request's body.

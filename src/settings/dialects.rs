@@ -11,6 +11,9 @@ const RESERVE_SECONDS_MAX: u64 = 366 * 24 * 3600;
 /// The same of a withdrawal that waits for funds. Seconds.
 const WAIT_SECONDS_MAX: u64 = 366 * 24 * 3600;
 
+/// The most that `dialects.balance.id_max` can be: ids that the server gives need room above it, to 2^53.
+const ID_MAX: u64 = 1_000_000_000_000_000;
+
 /// The older systems' interfaces.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +48,7 @@ pub struct Balance {
     pub currency: String,
     pub reserve_seconds: u64,
     pub report_directory: String,
+    pub id_max: u64,
 }
 
 /// See `config/purser.toml`.
@@ -84,6 +88,8 @@ impl Dialects {
             ("dialects.balance.reserve_seconds", at_least_one(balance.reserve_seconds)),
             ("dialects.balance.reserve_seconds", at_most(balance.reserve_seconds, RESERVE_SECONDS_MAX)),
             ("dialects.balance.report_directory", directory_problem(&balance.report_directory)),
+            ("dialects.balance.id_max", at_least_one(balance.id_max)),
+            ("dialects.balance.id_max", at_most(balance.id_max, ID_MAX)),
             ("dialects.wallet.currency", currency_problem(&wallet.currency)),
             ("dialects.transaction_system.currency", currency_problem(&transaction_system.currency)),
             ("dialects.transaction_system.wait_seconds_max", at_least_one(transaction_system.wait_seconds_max)),

@@ -112,6 +112,13 @@ pub async fn find(pool: &PgPool, id: Uuid) -> Result<Option<TransactionRow>, Sto
     Ok(query.push_bind(id).build_query_as().fetch_optional(pool).await?)
 }
 
+/// The transaction that this wallet's key names. Another wallet may have used the same key, and have paid this one under it.
+pub async fn find_by_key(pool: &PgPool, wallet_id: i64, key: &str) -> Result<Option<TransactionRow>, StoreError> {
+    let mut query = QueryBuilder::<Postgres>::new(format!("SELECT {COLUMNS} FROM transactions WHERE wallet_id = "));
+    query.push_bind(wallet_id).push(" AND idempotency_key = ").push_bind(key);
+    Ok(query.build_query_as().fetch_optional(pool).await?)
+}
+
 /// How much of a transaction was taken back by reversals that succeeded.
 pub async fn reversed(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<(Uuid, Decimal)>, StoreError> {
     Ok(sqlx::query_as(

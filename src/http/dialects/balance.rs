@@ -15,7 +15,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
-use actix_web::web::{self, Payload};
+use actix_web::web::{self, Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -36,34 +36,24 @@ use crate::wire::{self, Refusal};
 pub const DIALECT: Dialect = Dialect {
     is_enabled: |settings| settings.balance.enabled,
     endpoints: &[
-        Endpoint::get("/api", || web::to(users::balance)),
-        Endpoint::new("POST", "/api", Scope::Write, || web::to(users::credit)),
-        Endpoint::get("/api/", || web::to(users::balance)),
-        Endpoint::new("POST", "/api/", Scope::Write, || web::to(users::credit)),
-        Endpoint::new("DELETE", "/api/users", Scope::Admin, || web::to(users::delete)),
-        Endpoint::new("DELETE", "/api/users/", Scope::Admin, || web::to(users::delete)),
-        Endpoint::get("/api/reserve", || web::to(reserves::find)),
-        Endpoint::new("POST", "/api/reserve", Scope::Write, || web::to(reserves::reserve)),
-        Endpoint::new("DELETE", "/api/reserve", Scope::Write, || web::to(reserves::unreserve)),
-        Endpoint::get("/api/reserve/", || web::to(reserves::find)),
-        Endpoint::new("POST", "/api/reserve/", Scope::Write, || web::to(reserves::reserve)),
-        Endpoint::new("DELETE", "/api/reserve/", Scope::Write, || web::to(reserves::unreserve)),
-        Endpoint::new("POST", "/api/purchase", Scope::Write, || web::to(reserves::purchase)),
-        Endpoint::new("POST", "/api/purchase/", Scope::Write, || web::to(reserves::purchase)),
-        Endpoint::get("/api/services", || web::to(services::find)),
-        Endpoint::new("POST", "/api/services", Scope::Write, || web::to(services::add)),
-        Endpoint::new("DELETE", "/api/services", Scope::Admin, || web::to(services::delete)),
-        Endpoint::get("/api/services/", || web::to(services::find)),
-        Endpoint::new("POST", "/api/services/", Scope::Write, || web::to(services::add)),
-        Endpoint::new("DELETE", "/api/services/", Scope::Admin, || web::to(services::delete)),
-        Endpoint::get("/api/report", || web::to(reports::create)),
-        Endpoint::get("/api/report/", || web::to(reports::create)),
-        Endpoint::get("/api/report/{year}/{month}/report.csv", || web::to(reports::download)),
-        Endpoint::get("/api/report/{year}/{month}/report.csv/", || web::to(reports::download)),
-        Endpoint::get("/api/operations", || web::to(operations::list)),
-        Endpoint::get("/api/operations/", || web::to(operations::list)),
-        Endpoint::get("/api/history", || web::to(operations::list)),
-        Endpoint::get("/api/history/", || web::to(operations::list)),
+        Endpoint::get("/api", || web::to(users::balance)).or_at("/api/"),
+        Endpoint::new("POST", "/api", Scope::Write, || web::to(users::credit)).or_at("/api/"),
+        Endpoint::new("DELETE", "/api/users", Scope::Admin, || web::to(users::delete)).or_at("/api/users/"),
+        Endpoint::get("/api/reserve", || web::to(reserves::find)).or_at("/api/reserve/"),
+        Endpoint::new("POST", "/api/reserve", Scope::Write, || web::to(reserves::reserve)).or_at("/api/reserve/"),
+        Endpoint::new("DELETE", "/api/reserve", Scope::Write, || web::to(reserves::unreserve)).or_at("/api/reserve/"),
+        Endpoint::new("POST", "/api/purchase", Scope::Write, || web::to(reserves::purchase)).or_at("/api/purchase/"),
+        Endpoint::get("/api/services", || web::to(services::find)).or_at("/api/services/"),
+        // Not for administrators only, unlike `/v1/services`: that system's ordinary clients add the services that they reserve for.
+        Endpoint::new("POST", "/api/services", Scope::Write, || web::to(services::add)).or_at("/api/services/"),
+        Endpoint::new("DELETE", "/api/services", Scope::Admin, || web::to(services::delete)).or_at("/api/services/"),
+        // Its GET writes a file, and its Swagger said POST.
+        Endpoint::new("GET", "/api/report", Scope::Write, || web::to(reports::create)).or_at("/api/report/"),
+        Endpoint::new("POST", "/api/report", Scope::Write, || web::to(reports::create)).or_at("/api/report/"),
+        Endpoint::get("/api/report/{year}/{month}/report.csv", || web::to(reports::download))
+            .or_at("/api/report/{year}/{month}/report.csv/"),
+        Endpoint::get("/api/operations", || web::to(operations::list)).or_at("/api/operations/"),
+        Endpoint::get("/api/history", || web::to(operations::list)).or_at("/api/history/"),
         Endpoint::open("/swagger", || web::to(swagger::redirect)),
         Endpoint::open("/swagger/{file:.*}", || web::to(swagger::serve)),
     ],
@@ -198,14 +188,33 @@ impl From<StoreError> for Refused {
 
 /// The body's text, as Go reads it: what is no UTF-8 becomes U+FFFD.
 async fn body(context: &Context, request: &HttpRequest, payload: Payload) -> Result<String, Refused> {
+    check_type(request)?;
+    Ok(text(&bytes(context, request, payload).await?))
+}
+
+/// The same where a body need not come: one that is empty has no fields, and no type matters.
+async fn body_if_any(context: &Context, request: &HttpRequest, payload: Payload) -> Result<String, Refused> {
+    let bytes = bytes(context, request, payload).await?;
+    if bytes.is_empty() {
+        return Ok("{}".to_owned());
+    }
+    check_type(request)?;
+    Ok(text(&bytes))
+}
+
+fn check_type(request: &HttpRequest) -> Result<(), Refused> {
     let content_type = extract::content_type(request).unwrap_or_default();
     let is_json = content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(JSON));
-    if !is_json {
-        return Err(Refused::because(NOT_JSON));
-    }
+    if is_json { Ok(()) } else { Err(Refused::because(NOT_JSON)) }
+}
+
+async fn bytes(context: &Context, request: &HttpRequest, payload: Payload) -> Result<Bytes, Refused> {
     let bytes_max = context.state.settings.http.body_bytes_max;
-    let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
-    Ok(String::from_utf8_lossy(&body).into_owned())
+    Ok(extract::body(request, payload, bytes_max, context.gate.time_max()).await?)
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The fields of a body. That system reads them into structs without a name.
@@ -219,6 +228,13 @@ fn fields(text: &str) -> Result<Object<'_>, Refused> {
 /// The number of a user, a service or an order; 0 if it is absent.
 fn id(asked: &Object<'_>, name: &str) -> Result<i64, Refused> {
     Ok(asked.integer(name, "uint64")?)
+}
+
+/// A number that a caller chooses for what is to be made: large ones would leave none for others.
+fn check_chosen(context: &Context, id: i64, whose: &str) -> Result<(), Refused> {
+    let id_max = context.state.settings.dialects.balance.id_max;
+    let is_good = u64::try_from(id).is_ok_and(|id| (1..=id_max).contains(&id));
+    if is_good { Ok(()) } else { Err(Refused::because(format!("the {whose}'s id must be from 1 to {id_max}"))) }
 }
 
 /// The amount that is asked for; one that is absent is 0, which is none.
@@ -251,7 +267,9 @@ fn ok() -> HttpResponse {
 
 /// As `%.2f`, but for the decimals that a currency has beyond that: they are not rounded away.
 fn fixed(value: Decimal) -> String {
-    number(value, 2).get().to_owned()
+    let value = value.normalize();
+    let point = if value.scale() == 0 { "." } else { "" };
+    format!("{value}{point}{}", "0".repeat(2_usize.saturating_sub(value.scale() as usize)))
 }
 
 #[cfg(test)]
@@ -285,8 +303,14 @@ mod tests {
 
     #[test]
     fn amounts_in_texts_have_two_decimals_at_least_and_are_not_rounded() {
-        for (value, text) in [("30.5", "30.50"), ("0", "0.00"), ("-1", "-1.00"), ("0.005", "0.005"), ("7.100", "7.10")]
-        {
+        for (value, text) in [
+            ("30.5", "30.50"),
+            ("0", "0.00"),
+            ("-1", "-1.00"),
+            ("0.005", "0.005"),
+            ("7.100", "7.10"),
+            ("9000000000000000000000000000", "9000000000000000000000000000.00"),
+        ] {
             assert_eq!(fixed(Decimal::from_str_exact(value).unwrap()), text);
         }
     }

@@ -1,8 +1,10 @@
 //! `/v1/reports`: sums over many transactions.
 
+use std::sync::Arc;
+
 use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{self, Bytes, Data};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, rt};
 use serde::Serialize;
 use time::{Date, Month, OffsetDateTime, UtcOffset};
 use utoipa::ToSchema;
@@ -10,7 +12,7 @@ use utoipa::ToSchema;
 use super::query::{Query, invalid};
 use super::table;
 use crate::http::endpoint::Endpoint;
-use crate::http::error::Problem;
+use crate::http::error::{Fault, Problem};
 use crate::http::server::Context;
 use crate::store::reports::{self, RevenueRow};
 use crate::store::services;
@@ -68,23 +70,34 @@ pub async fn revenue(context: Data<Context>, request: HttpRequest) -> Result<Htt
     let month = month.ok_or_else(|| invalid("month must be given, such as 2026-11"))?;
     let form = if table::wants_csv(&request) { Form::Csv } else { Form::Json };
     let store = context.state.store.clone();
-    let body = table::in_pieces(Some((form.opening(&month.text)?, 0, true)), move |state| {
-        let (store, from, to) = (store.clone(), month.first, month.next);
+    // Whoever cannot begin is told so. Later pieces wait for their turn: the status has been sent, and a client that reads slowly keeps no other
+    // from its report.
+    let (turns, turn) = (Arc::clone(&context.reports), context.admit_report()?);
+    let body = table::in_pieces(Some((Some(turn), form.opening(&month.text)?, 0, true)), move |state| {
+        let (store, turns, from, to) = (store.clone(), Arc::clone(&turns), month.first, month.next);
         async move {
-            // What stands before this piece, the last service of the one before, and whether nothing was given yet.
-            let Some((mut piece, after, mut is_first)) = state else { return Ok(None) };
-            let pool = store.read_pool();
-            let services = services::list(pool, None, after, PIECE_SERVICES).await?;
+            // Its turn, what stands before this piece, the last service of the one before, and whether nothing was given yet.
+            let Some((turn, mut piece, after, mut is_first)) = state else { return Ok(None) };
+            let turn = match turn {
+                Some(turn) => turn,
+                None => turns.acquire_owned().await.expect("nobody closes it"),
+            };
+            let services = services::list(store.read_pool(), None, after, PIECE_SERVICES).await?;
             let Some(last) = services.last().map(|service| service.id) else {
                 piece.extend(form.closing());
                 return Ok(Some((Bytes::from(piece), None)));
             };
             let ids: Vec<i64> = services.iter().map(|service| service.id).collect();
-            for row in reports::revenue(pool, &ids, from, to, store.report_timeout()).await? {
+            // In a task of its own: the statement and its connection outlive a caller that goes away, so its turn does, too.
+            let rows = rt::spawn(async move {
+                let _turn = turn;
+                reports::revenue(store.read_pool(), &ids, from, to, store.report_timeout()).await
+            });
+            for row in rows.await.map_err(|_| Fault::Internal.because("the report was given up"))?? {
                 form.push(&mut piece, row, is_first)?;
                 is_first = false;
             }
-            Ok(Some((Bytes::from(piece), Some((Vec::new(), last, is_first)))))
+            Ok(Some((Bytes::from(piece), Some((None, Vec::new(), last, is_first)))))
         }
     });
     let mut response = HttpResponse::Ok();

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use purser::settings::{AuthMode, Secret, Settings};
 use reqwest::Method;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::start_with;
 use crate::support::server::purser;
@@ -188,8 +192,10 @@ async fn a_report_has_what_was_purchased_in_the_month_and_is_replaced_as_a_whole
     // What comes later is in the next one only.
     changes(&app, "POST", "/api/purchase", &order(3, "20")).await;
     assert_eq!(app.get(path).await.body, expected);
+    // As many at once as the connections allow; the others are told to come again.
     let answers = join_all((0..8).map(|_| app.send("GET", "/api/report", &asked))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    assert!(answers.iter().all(|answer| [200, 429].contains(&answer.status)), "{answers:?}");
+    assert!(answers.iter().filter(|answer| answer.status == 200).count() >= 2, "{answers:?}");
     assert_eq!(app.get(path).await.body, expected.replace("10.50", "30.50"));
     let files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(files, ["report.csv"], "nothing stays behind");
@@ -199,6 +205,111 @@ async fn a_report_has_what_was_purchased_in_the_month_and_is_replaced_as_a_whole
     app.send("GET", "/api/report", &before).await;
     let path = path.replace(year, &before["year"].to_string());
     assert_eq!(app.get(&path).await.body, "service_name,month_amount\n");
+}
+
+/// That system's months were Moscow's, which begin three hours earlier.
+#[actix_rt::test]
+async fn a_month_of_a_report_is_one_of_utc_where_that_system_had_moscows() {
+    let reports = Reports::new();
+    let app = start_with(|settings| reports.set(settings)).await;
+    prepare(&app).await;
+    for (amount, moment) in [(1, "2025-11-30 22:30Z"), (2, "2025-11-30 23:59:59.999999Z"), (4, "2025-12-01 00:00Z")] {
+        let insert = format!(
+            "INSERT INTO transactions (id, wallet_id, kind, status, currency, amount, service_id, created_at)
+             VALUES (gen_random_uuid(), 10, 'withdraw', 'Success', 'RUB', {amount}, 1, '{moment}')"
+        );
+        app.database.execute(insert).await;
+    }
+    for (month, amount) in [(11, "3.00"), (12, "4.00")] {
+        assert_eq!(app.send("GET", "/api/report", &json!({ "year": 2025, "month": month })).await.status, 200);
+        let report = app.get(&format!("/api/report/2025/{month}/report.csv")).await;
+        assert_eq!(report.body, format!("service_name,month_amount\ndelivery,{amount}\n"), "{month}");
+    }
+}
+
+#[actix_rt::test]
+async fn reports_take_a_part_of_the_connections_for_reading_and_the_others_are_told_to_come_again() {
+    let reports = Reports::new();
+    let app = start_with(|settings| {
+        reports.set(settings);
+        settings.database.read_connections_max = 8;
+        settings.database.read_timeout_ms = 60_000;
+    })
+    .await;
+    prepare(&app).await;
+    let busy = json!({ "message": "as many reports are being made as may be at once; ask again later" });
+    let client = reqwest::Client::new();
+    let mut lock = app.database.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE services IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+
+    let asked = json!({ "year": 2022, "month": 1 });
+    let mut answers: FuturesUnordered<_> =
+        (0..10).map(|_| client.get(app.url("/api/report")).json(&asked).send()).collect();
+    for _ in 0..8 {
+        let answer = timeout(PATIENCE, answers.next()).await.expect("it is turned away at once").unwrap().unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &HeaderValue::from_static("5")));
+        assert_eq!(answer.json::<Value>().await.unwrap(), busy);
+    }
+    // Whoever asks by another route stands in the same line, and payments read over what is left.
+    let revenue = app.get("/v1/reports/revenue?month=2022-01").await;
+    assert_eq!((revenue.status, revenue.json()["code"].as_str()), (429, Some("reports_busy")));
+    changes(&app, "POST", "/api", &json!({ "id": 77, "amount": 1 })).await;
+    lock.rollback().await.unwrap();
+    while let Some(answer) = timeout(PATIENCE, answers.next()).await.expect("the two are made") {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+
+    // The other way round; and whoever has his report stands in nobody's way.
+    let mut lock = app.database.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE services IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let mut revenues: FuturesUnordered<_> =
+        (0..3).map(|_| client.get(app.url("/v1/reports/revenue?month=2022-01")).send()).collect();
+    let answer = timeout(PATIENCE, revenues.next()).await.expect("it is turned away at once").unwrap().unwrap();
+    assert_eq!(answer.status(), 429);
+    assert_eq!(app.send("GET", "/api/report", &asked).await.json(), busy);
+    lock.rollback().await.unwrap();
+    while let Some(answer) = timeout(PATIENCE, revenues.next()).await.expect("the two are made") {
+        assert_eq!(answer.unwrap().text().await.unwrap(), r#"{"month":"2022-01","items":[]}"#);
+    }
+    assert_eq!(app.send("GET", "/api/report", &asked).await.status, 200);
+}
+
+#[actix_rt::test]
+async fn what_comes_again_under_a_key_is_found_though_others_paid_the_user_under_the_same_one() {
+    let app = start_with(|_| {}).await;
+    prepare(&app).await;
+    changes(&app, "POST", "/api", &json!({ "id": 11, "amount": 100 })).await;
+    changes(&app, "POST", "/api/reserve", &order(1, "30")).await;
+    changes(&app, "POST", "/api/reserve", &order(2, "20")).await;
+    let client = reqwest::Client::new();
+    let send = async |method: Method, path: &str, key: &str, body: Value| {
+        let request = client.request(method, app.url(path)).header("Idempotency-Key", key).json(&body);
+        let answer = request.send().await.expect("the server answers");
+        (answer.status().as_u16(), answer.text().await.expect("the body is text"))
+    };
+    for (method, path, key, body) in
+        [(Method::POST, "/api/purchase", "p", order(1, "30")), (Method::DELETE, "/api/reserve", "u", order(2, "20"))]
+    {
+        let paid = json!({ "kind": "transfer", "wallet_id": 11, "to_wallet_id": 10, "currency": "RUB", "amount": "1" });
+        assert_eq!(send(Method::POST, "/v1/transactions", key, paid).await.0, 201);
+        for time in ["first", "again"] {
+            let answer = send(method.clone(), path, key, body.clone()).await;
+            assert_eq!(answer, (200, "OK".to_owned()), "{method} {path} {time}");
+        }
+    }
+    assert_eq!(balance(&app, 10).await, r#"{"balance":72}"#);
+}
+
+#[actix_rt::test]
+async fn the_largest_number_that_may_be_chosen_is_a_setting_and_only_for_what_is_not_there() {
+    let app = start_with(|settings| settings.dialects.balance.id_max = 500).await;
+    changes(&app, "POST", "/api", &json!({ "id": 500, "amount": 1 })).await;
+    let refused = app.send("POST", "/api", &json!({ "id": 501, "amount": 1 })).await;
+    assert_eq!((refused.status, refused.json()), (400, json!({ "message": "the user's id must be from 1 to 500" })));
+    // Made elsewhere, it is a user like all others.
+    assert_eq!(app.post("/v1/wallets", &json!({})).await.json()["id"], 501);
+    changes(&app, "POST", "/api", &json!({ "id": 501, "amount": 2 })).await;
+    assert_eq!(balance(&app, 501).await, r#"{"balance":2}"#);
 }
 
 #[actix_rt::test]
@@ -261,22 +372,43 @@ async fn the_list_says_where_money_came_from_whoever_moved_it() {
 
 #[actix_rt::test]
 async fn where_keys_are_needed_clients_need_one_that_may_move_money_and_the_document_none() {
-    let app = start_with(|settings| settings.http.auth = AuthMode::On).await;
-    let mut create = purser(&["keys", "create", "--name", "of a test", "--scope", "write"]);
-    let created = create.env("DATABASE_URL", &app.database.url).output().expect("the binary starts");
-    assert!(created.status.success(), "{created:?}");
-    let key = String::from_utf8(created.stdout).expect("it is text");
+    let reports = Reports::new();
+    let app = start_with(|settings| {
+        settings.http.auth = AuthMode::On;
+        reports.set(settings);
+    })
+    .await;
+    let key = |scope: &str| {
+        let mut create = purser(&["keys", "create", "--name", scope, "--scope", scope]);
+        let created = create.env("DATABASE_URL", &app.database.url).output().expect("the binary starts");
+        assert!(created.status.success(), "{created:?}");
+        String::from_utf8(created.stdout).expect("it is text").trim().to_owned()
+    };
+    let (reader, writer) = (key("read"), key("write"));
     let client = reqwest::Client::new();
-    let check = async |method: Method, path: &str, body: Value, status: u16| {
+    let check_with = async |key: &str, method: Method, path: &str, body: Value, status: u16| {
         let request = client.request(method.clone(), app.url(path)).json(&body);
-        let answer = request.bearer_auth(key.trim()).send().await.expect("the server answers");
+        let answer = request.bearer_auth(key).send().await.expect("the server answers");
         assert_eq!(answer.status(), status, "{method} {path}");
+    };
+    let check = async |method: Method, path: &str, body: Value, status: u16| {
+        check_with(&writer, method, path, body, status).await;
     };
     check(Method::POST, "/api", json!({ "id": 10, "amount": 100 }), 200).await;
     check(Method::POST, "/api/services", json!({ "services": [{ "id": 1, "name": "delivery" }] }), 200).await;
     check(Method::POST, "/api/reserve", order(1, "30"), 200).await;
     check(Method::POST, "/api/purchase/", order(1, "30"), 200).await;
     check(Method::GET, "/api/reserve", order(1, "30"), 200).await;
+    // A report writes a file; who may look may read it.
+    let month = json!({ "year": 2022, "month": 1 });
+    for path in ["/api/report", "/api/report/"] {
+        check_with(&reader, Method::GET, path, month.clone(), 403).await;
+        check_with(&reader, Method::POST, path, month.clone(), 403).await;
+        check(Method::GET, path, month.clone(), 200).await;
+        check(Method::POST, path, month.clone(), 200).await;
+    }
+    check_with(&reader, Method::GET, "/api/report/2022/1/report.csv", Value::Null, 200).await;
+    check_with(&reader, Method::GET, "/api/report/2022/1/report.csv/", Value::Null, 200).await;
     // For administrators.
     check(Method::DELETE, "/api/users", json!({ "id": 9 }), 403).await;
     check(Method::DELETE, "/api/services/", json!({ "id": 1 }), 403).await;

@@ -12,8 +12,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::reserves::moment;
-use super::{Refused, body, currency, fields, number, users};
-use crate::http::extract;
+use super::{Refused, body_if_any, currency, fields, number, users};
 use crate::http::server::Context;
 use crate::store::history::Order;
 use crate::store::movements::{self, MovementRow, Sort};
@@ -45,10 +44,7 @@ struct Operation {
 pub async fn list(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Refused> {
     let query = Query::<HashMap<String, String>>::from_query(request.query_string());
     let query = query.map_err(|_| Refused::because("the query cannot be read"))?;
-    let text = match extract::content_type(&request) {
-        Some(_) => body(&context, &request, payload).await?,
-        None => "{}".to_owned(),
-    };
+    let text = body_if_any(&context, &request, payload).await?;
     let object = fields(&text)?;
     let parameter = |name: &str| match query.get(name) {
         Some(value) => Ok(Some(Cow::Borrowed(value.as_str()))),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use actix_web::body::SizedStream;
 use actix_web::web::{self, Bytes, Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, rt};
 use futures::stream;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -41,12 +41,18 @@ struct Month {
     month: time::Month,
 }
 
-/// GET `/api/report`: writes the file and says where it is.
+/// GET and POST `/api/report`: writes the file and says where it is.
 pub async fn create(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Refused> {
     let text = body(&context, &request, payload).await?;
     let asked = fields(&text)?;
     let month = Month::new(asked.integer("Year", "int")?, asked.integer("Month", "int")?)?;
-    write(&context, month).await?;
+    let (turn, work) = (context.admit_report()?, context.clone());
+    // In a task of its own: its statement and its connection outlive a caller that goes away, so its turn does, too.
+    let written = rt::spawn(async move {
+        let _turn = turn;
+        write(&work, month).await
+    });
+    written.await.map_err(|error| Refused::failed(&error))??;
     let info = request.connection_info();
     let (scheme, host, path) = (info.scheme(), info.host(), month.path());
     let report_link = format!("{scheme}://{host}/api/report/{path}/{FILE}");

@@ -16,11 +16,11 @@ use uuid::Uuid;
 use super::{Refused, body, fields, fixed, id, key, money, number, ok, submit, users};
 use crate::http::server::Context;
 use crate::ledger::{
-    Amount, Cause, Details, IdempotencyKey, Labels, Lifetime, Mode, Money, Reference, Rejection, Request, Rest,
-    ServiceId, Status, Terms, TransactionId, WalletId,
+    self, Amount, Cause, CurrencyCode, Details, IdempotencyKey, Labels, Lifetime, Mode, Money, Reference, Rejection,
+    Request, Rest, ServiceId, Status, Terms, TransactionId, WalletId,
 };
-use crate::store::history::{self, After, TransactionFilter, TransactionRow};
-use crate::store::{references, services};
+use crate::store::history::{self, TransactionRow};
+use crate::store::{references, services, statements};
 use crate::wire::go::Object;
 
 /// What PostgreSQL said there of an order that is reserved already.
@@ -77,7 +77,7 @@ pub async fn reserve(context: Data<Context>, request: HttpRequest, payload: Payl
     let hold = Request::Withdraw { wallet: WalletId(asked.user), money, terms };
     match submit(&context, hold, key(&request)?).await?.result {
         Ok(_) => Ok(ok()),
-        Err(refused) => Err(asked.not_reserved(&context, refused.rejection, money).await?),
+        Err(refused) => Err(asked.not_reserved(&context, &refused, money).await?),
     }
 }
 
@@ -92,7 +92,7 @@ pub async fn find(context: Data<Context>, request: HttpRequest, payload: Payload
     let service = service.ok_or_else(|| Refused::because(NO_ROWS))?;
     Ok(HttpResponse::Ok().json(Reserve {
         order_id: asked.order,
-        user: User { id: asked.user, balance: number(available * Decimal::ONE_HUNDRED, 0) },
+        user: User { id: asked.user, balance: hundredths(available) },
         service: Service { id: service.id, name: service.name },
         amount: number(row.amount.unwrap_or_default(), 0),
         purchased: is_purchased(&row),
@@ -110,7 +110,8 @@ pub async fn unreserve(
     let text = body(&context, &request, payload).await?;
     let object = fields(&text)?;
     let asked = Asked::of(&object)?;
-    object.amount("amount", "float32")?;
+    // Not compared, but it must be a number.
+    amount(&object)?;
     let key = key(&request)?;
     let row = asked.find(&context, key.as_ref()).await?.ok_or_else(|| Refused::because(NO_ROWS))?;
     let (wallet, original) = (WalletId(asked.user), TransactionId(row.id));
@@ -178,15 +179,9 @@ impl Asked {
         key: Option<&IdempotencyKey>,
     ) -> Result<Option<TransactionRow>, Refused> {
         let Some(key) = key else { return Ok(None) };
-        let filter = TransactionFilter {
-            wallet_id: Some(self.user),
-            idempotency_key: Some(key.as_str().to_owned()),
-            ..TransactionFilter::default()
-        };
         let pool = context.state.store.read_pool();
-        let rows = history::list(pool, &filter, After::Time(None), history::Order::Ascending, 1).await?;
-        let original = rows.into_iter().find_map(|row| row.original_id);
-        Ok(match original {
+        let row = history::find_by_key(pool, self.user, key.as_str()).await?;
+        Ok(match row.and_then(|row| row.original_id) {
             Some(id) => history::find(pool, id).await?,
             None => None,
         })
@@ -198,25 +193,45 @@ impl Asked {
     }
 
     /// That system looks at the balance before it looks for the service; the core, the other way round.
-    async fn not_reserved(self, context: &Context, rejection: Rejection, money: Money) -> Result<Refused, Refused> {
+    async fn not_reserved(
+        self,
+        context: &Context,
+        refused: &ledger::Refused,
+        money: Money,
+    ) -> Result<Refused, Refused> {
         let needed = money.amount.value();
-        Ok(match rejection {
+        Ok(match refused.rejection {
             Rejection::WalletUnknown => users::unknown(self.user),
             Rejection::ReferenceTaken => Refused::because(ORDER_TAKEN),
-            Rejection::InsufficientFunds | Rejection::ServiceUnknown => {
-                let has = users::available(context, self.user).await?.unwrap_or_default();
-                if rejection == Rejection::ServiceUnknown && has >= needed {
+            rejection @ (Rejection::InsufficientFunds | Rejection::ServiceUnknown) => {
+                let had = self.had(context, refused, money.currency).await?;
+                if rejection == Rejection::ServiceUnknown && had >= needed {
                     return Ok(Refused::because(format!("db: reserve: no such service with id {}", self.service)));
                 }
-                Refused::because(format!(
-                    "db: reserve: the user {} doesn't have enough money, needed: {}, user has: {}",
-                    self.user,
-                    fixed(needed),
-                    fixed(has)
-                ))
+                let text =
+                    format!("db: reserve: the user {} doesn't have enough money, needed: {}", self.user, fixed(needed));
+                // Operations of one batch have one moment: what came behind the refusal in the same one must not contradict it.
+                let has = (had < needed).then(|| format!(", user has: {}", fixed(had)));
+                Refused::because(text + &has.unwrap_or_default())
             }
             other => other.into(),
         })
+    }
+
+    /// What the user had when it was refused, which for a request that comes again under its key may be long ago.
+    async fn had(
+        self,
+        context: &Context,
+        refused: &ledger::Refused,
+        currency: CurrencyCode,
+    ) -> Result<Decimal, Refused> {
+        let Some(recorded) = &refused.transaction else {
+            return Ok(users::available(context, self.user).await?.unwrap_or_default());
+        };
+        let balances = statements::balances_at(context.state.store.read_pool(), self.user, recorded.created_at.0);
+        let balances = balances.await?;
+        let balance = balances.iter().find(|balance| balance.currency == currency.as_str());
+        Ok(balance.map_or(Decimal::ZERO, |balance| balance.available))
     }
 
     /// The numbers stand in the order in which that system prints them.
@@ -242,6 +257,17 @@ fn wrong_amount(stored: Decimal, got: Decimal) -> Refused {
     Refused::because(format!("db: purchase: wrong purchase amount, stored in reserve: {stored}, got: {got}"))
 }
 
+/// As a JSON number. Of the largest balances it has more digits than a decimal takes.
+fn hundredths(value: Decimal) -> Box<RawValue> {
+    let mut value = value.normalize();
+    if value.is_zero() || value.scale() >= 2 {
+        value.set_scale(value.scale().saturating_sub(2)).expect("a smaller scale is one");
+        return number(value, 0);
+    }
+    let zeros = "0".repeat(2 - value.scale() as usize);
+    RawValue::from_string(format!("{}{zeros}", value.mantissa())).expect("digits are a JSON number")
+}
+
 /// The reserve that a reference names.
 async fn named(context: &Context, reference: &Reference) -> Result<Option<TransactionRow>, Refused> {
     let row = match references::find(context.state.store.read_pool(), reference).await? {
@@ -263,4 +289,25 @@ fn is_purchased(row: &TransactionRow) -> bool {
 /// RFC 3339, in UTC.
 pub fn moment(moment: OffsetDateTime) -> String {
     moment.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hundredths_of_every_balance_are_exact() {
+        for (value, json) in [
+            ("0", "0"),
+            ("0.00", "0"),
+            ("5", "500"),
+            ("69.5", "6950"),
+            ("0.07", "7"),
+            ("0.005", "0.5"),
+            ("100", "10000"),
+            ("9999999999999999999999999999", "999999999999999999999999999900"),
+        ] {
+            assert_eq!(hundredths(Decimal::from_str_exact(value).unwrap()).get(), json);
+        }
+    }
 }

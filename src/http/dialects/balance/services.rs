@@ -4,10 +4,9 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::{Refused, body, fields, id, ok};
+use super::{Refused, body, check_chosen, fields, id, ok};
 use crate::http::server::Context;
 use crate::store::StoreError;
-use crate::store::directory::CHOSEN_ID_MAX;
 use crate::store::services::{self, Deletion};
 
 /// Longest name, in characters.
@@ -30,8 +29,9 @@ pub async fn add(context: Data<Context>, request: HttpRequest, payload: Payload)
         if name.chars().count() > NAME_CHARACTERS_MAX {
             return Err(Refused::because("ERROR: value too long for type character varying(255) (SQLSTATE 22001)"));
         }
-        // What PostgreSQL cannot keep, and numbers that leave none for other services.
-        if name.is_empty() || name.contains('\0') || !(1..=CHOSEN_ID_MAX).contains(&id) {
+        check_chosen(&context, id, "service")?;
+        // The second is what PostgreSQL cannot keep.
+        if name.is_empty() || name.contains('\0') {
             return Err(Refused::because(NOT_ADDED));
         }
         added.push((id, name));

@@ -6,11 +6,11 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Refused, body, currency, fields, id, key, money, number, ok, submit};
+use super::{Refused, body, check_chosen, currency, fields, id, key, money, number, ok, submit};
 use crate::http::server::Context;
 use crate::ledger::{Answer, Money, Rejection, Request, Standing, Terms, WalletId};
 use crate::store::currencies;
-use crate::store::directory::{self, CHOSEN_ID_MAX, NewWallet};
+use crate::store::directory::{self, NewWallet};
 use crate::store::history::{self, After, Order, TransactionFilter};
 
 /// What PostgreSQL said there of a user that has operations.
@@ -94,9 +94,7 @@ pub fn unknown(user: i64) -> Refused {
 
 /// Makes a user for a credit, unless the credit would be refused anyway. That someone else just made it is as good.
 async fn make(context: &Context, user: i64, money: Money) -> Result<(), Refused> {
-    if !(1..=CHOSEN_ID_MAX).contains(&user) {
-        return Err(Refused::because(format!("the user's id must be from 1 to {CHOSEN_ID_MAX}")));
-    }
+    check_chosen(context, user, "user")?;
     let pool = context.state.store.read_pool();
     currencies::find(pool, money.currency).await?.ok_or(Rejection::CurrencyUnknown)?.takes(money.amount)?;
     let wallet = NewWallet { id: Some(user), labels: "{}".to_owned(), ..NewWallet::default() };
