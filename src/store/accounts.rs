@@ -1,4 +1,4 @@
-//! Wallets as accounts: each with one currency and what it holds in it, for the interface whose accounts are so. Reads only.
+//! Wallets as accounts: each with one currency and what it holds in it, for the interface whose accounts are so. Moves no money.
 
 use rust_decimal::Decimal;
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
@@ -72,6 +72,40 @@ pub async fn find_two(
     query.push("IN (").push_bind(first).push(", ").push_bind(second).push(")");
     let rows: Vec<AccountRow> = query.build_query_as().fetch_all(pool).await?;
     Ok([first, second].map(|id| rows.iter().find(|row| row.id == id).cloned()))
+}
+
+/// Gives a wallet that has no currency yet this one, for good, by its label; says which one it has then. `None` if it still has none: its label has
+/// a value that is no currency, and stays.
+///
+/// Under the wallet's lock, which every posting to it takes, too: so of two that come at once the second finds what the first one left.
+pub async fn settle_currency(
+    pool: &PgPool,
+    currency_label: &str,
+    id: i64,
+    currency: &str,
+) -> Result<Option<String>, StoreError> {
+    // Said, not inherited: each statement after the lock must see what was committed meanwhile.
+    let mut db_tx = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    sqlx::query("SELECT id FROM wallets WHERE id = $1 FOR NO KEY UPDATE").bind(id).execute(&mut *db_tx).await?;
+    let mut query = select(currency_label);
+    query.push("= ").push_bind(id);
+    let held: Option<AccountRow> = query.build_query_as().fetch_optional(&mut *db_tx).await?;
+    if let Some(held) = held.and_then(|row| row.currency) {
+        return Ok(Some(held));
+    }
+    let settled = sqlx::query_scalar(
+        "UPDATE wallets
+         SET labels = labels || jsonb_build_object($2::text, $3::text)
+         WHERE id = $1 AND NOT jsonb_exists(labels, $2)
+         RETURNING $3::text",
+    )
+    .bind(id)
+    .bind(currency_label)
+    .bind(currency)
+    .fetch_optional(&mut *db_tx)
+    .await?;
+    db_tx.commit().await?;
+    Ok(settled)
 }
 
 fn select(currency_label: &str) -> QueryBuilder<Postgres> {

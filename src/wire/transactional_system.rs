@@ -46,7 +46,7 @@ pub(super) fn fields(kind: Kind, text: &str) -> Result<Fields<'_>, Refusal> {
         Ok(fields) => Ok(fields),
         // To Go, `null` leaves everything as it is: at zero.
         Err(_) if text.trim_ascii() == "null" => Ok(Fields::default()),
-        Err(error) => Err(malformed(go::parse_error(go_struct.0, text, &error))),
+        Err(error) => Err(malformed(go::parse_error(go_struct.0, text, &error).into())),
     }
 }
 

@@ -140,7 +140,7 @@ impl ResponseError for Refused {
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Self::Said(reason)
+        Self::Said(reason.into())
     }
 }
 

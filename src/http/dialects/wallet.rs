@@ -49,18 +49,22 @@ pub const DIALECT: Dialect = Dialect {
         Endpoint::new("POST", "/wallets/{id}/transactions/{transaction}/void", Scope::Write, || web::to(void)),
         Endpoint::get("/transactions", || web::to(search::transactions)),
         // What is left below them, after all others: the first that fits serves.
-        nothing_at("GET", "/wallets/"),
-        nothing_at("POST", "/wallets/"),
-        nothing_at("PATCH", "/wallets/"),
-        nothing_at("DELETE", "/wallets/"),
-        nothing_at("GET", "/wallets/{id}/{rest:.*}"),
-        nothing_at("POST", "/wallets/{id}/{rest:.*}"),
-        nothing_at("PATCH", "/wallets/{id}/{rest:.*}"),
-        nothing_at("DELETE", "/wallets/{id}/{rest:.*}"),
+        nothing_at("GET", NO_WALLET),
+        nothing_at("POST", NO_WALLET),
+        nothing_at("PATCH", NO_WALLET),
+        nothing_at("DELETE", NO_WALLET),
+        nothing_at("GET", BELOW_WALLET),
+        nothing_at("POST", BELOW_WALLET),
+        nothing_at("PATCH", BELOW_WALLET),
+        nothing_at("DELETE", BELOW_WALLET),
     ],
-    refuse: |_, _, unserved| No::Unserved(unserved).error_response(),
+    refuse: |_, path, unserved| No::Unserved(served_at(path, unserved)).error_response(),
     start_at_zero: |_| {},
 };
+/// A wallet's path without its id.
+const NO_WALLET: &str = "/wallets/";
+/// What is below a wallet, whatever it is.
+const BELOW_WALLET: &str = "/wallets/{id}/{rest:.*}";
 /// What a fingerprint is called among the references of all dialects.
 const FINGERPRINT: &str = "wallet:fingerprint:";
 
@@ -69,6 +73,12 @@ const fn nothing_at(method: &'static str, path: &'static str) -> Endpoint {
     Endpoint::new(method, path, Scope::Read, || {
         web::to(async || Err::<HttpResponse, No>(Unserved::RouteUnknown.into()))
     })
+}
+
+/// Where nothing is served no method is the wrong one.
+fn served_at(path: &str, unserved: Unserved) -> Unserved {
+    let is_nothing = [NO_WALLET, BELOW_WALLET].contains(&path);
+    if is_nothing && unserved == Unserved::MethodNotAllowed { Unserved::RouteUnknown } else { unserved }
 }
 
 async fn create_wallet(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, No> {
@@ -83,12 +93,12 @@ async fn create_wallet(context: Data<Context>, request: HttpRequest, payload: Pa
             _ => error.into(),
         }
     })?;
-    Ok(HttpResponse::Ok().json(Wallet::from(row)))
+    Ok(given::done(&Wallet::from(row)))
 }
 
 async fn get_wallet(context: Data<Context>, id: Path<String>) -> Result<HttpResponse, No> {
     let row = directory::find(context.state.store.read_pool(), asked::integer(&id)?).await?;
-    Ok(HttpResponse::Ok().json(Wallet::from(row.ok_or(No::WALLET_UNKNOWN)?)))
+    Ok(given::done(&Wallet::from(row.ok_or(No::WALLET_UNKNOWN)?)))
 }
 
 /// In the wallet's line, so it sees every operation that was accepted before it.
@@ -102,7 +112,7 @@ async fn get_balance(context: Data<Context>, id: Path<String>) -> Result<HttpRes
     let currency = currency(&context);
     let of_currency = balances.iter().find(|line| line.currency == currency);
     let available = of_currency.map(|line| line.balance.available).unwrap_or_default();
-    Ok(HttpResponse::Ok().json(number(available, 1)))
+    Ok(given::done(&number(available, 1)))
 }
 
 async fn create_transaction(
@@ -129,7 +139,7 @@ async fn get_latest(context: Data<Context>, id: Path<String>) -> Result<HttpResp
     let wallet = asked::integer(&id)?;
     let rows = lines::list(context.state.store.read_pool(), wallet, currency(&context).as_str(), None, 1).await?;
     let row = rows.into_iter().next().ok_or(No::TRANSACTION_UNKNOWN)?;
-    Ok(HttpResponse::Ok().json(Line::from(row)))
+    Ok(given::done(&Line::from(row)))
 }
 
 /// Undoes all that is left of a transaction, by a new one. Its fingerprint stays used.
@@ -138,9 +148,14 @@ async fn void(context: Data<Context>, request: HttpRequest, path: Path<(String, 
     let original = TransactionId(asked::transaction_id(&path.1)?);
     // What is in another currency is not there, neither here nor in the lists.
     let row = history::find(context.state.store.read_pool(), original.0).await?;
-    let is_other = |code: String| code != currency(&context).as_str();
-    if row.and_then(|row| row.currency).is_some_and(is_other) {
-        return Err(No::TRANSACTION_UNKNOWN);
+    if let Some(row) = row {
+        if row.currency.is_some_and(|code| code != currency(&context).as_str()) {
+            return Err(No::TRANSACTION_UNKNOWN);
+        }
+        // It is in the payer's lists, too; but the money is with whoever received it.
+        if row.wallet_id == wallet.0 && row.to_wallet_id.is_some_and(|receiver| receiver != wallet.0) {
+            return Err(No::bad("a transfer can be void only by the wallet that received it"));
+        }
     }
     let reversal = Request::Reverse { wallet, original, amount: None };
     move_money(&context, &request, wallet, reversal).await.map_err(No::of_void)
@@ -161,13 +176,13 @@ async fn move_money(
         unreachable!("a movement of money was asked for");
     };
     if let Some(line) = outcome.line {
-        return Ok(HttpResponse::Ok().json(Line::of(&transaction, &line)));
+        return Ok(given::done(&Line::of(&transaction, &line)));
     }
     let sought = sought_line(wallet, &transaction);
     let found = lines::find(context.state.store.read_pool(), &[sought]).await;
     let mut rows = found.map_err(|error| No::done_but_unread(&error))?;
     let row = rows.pop().ok_or_else(No::line_missing)?;
-    Ok(HttpResponse::Ok().json(Line::from(row)))
+    Ok(given::done(&Line::from(row)))
 }
 
 fn sought_line(wallet: WalletId, transaction: &Transaction) -> LineSought {

@@ -3,12 +3,25 @@
 use std::iter::Peekable;
 use std::str::Bytes;
 
-/// What is wrong with a text as JSON, in Go's words; `None` if nothing is.
-pub(super) fn error(text: &str) -> Option<String> {
+/// What is wrong with a text as JSON.
+#[derive(Debug)]
+pub(super) struct Error {
+    /// In Go's words.
+    pub text: String,
+    /// How many bytes were read when it showed, the wrong one included; `None` where the text ends too early.
+    pub offset: Option<usize>,
+}
+
+/// What is wrong with a text as JSON; `None` if nothing is.
+pub(super) fn error(text: &str) -> Option<Error> {
     let mut scanner = Scanner { bytes: text.bytes().peekable(), open: Vec::new() };
-    scanner.document().err().map(|wrong| match wrong {
-        Wrong::End => "unexpected end of JSON input".to_owned(),
-        Wrong::Byte(byte, context) => format!("invalid character {} {context}", quoted(byte)),
+    let wrong = scanner.document().err()?;
+    let read = text.len() - scanner.bytes.len();
+    Some(match wrong {
+        Wrong::End => Error { text: "unexpected end of JSON input".to_owned(), offset: None },
+        Wrong::Byte(byte, context) => {
+            Error { text: format!("invalid character {} {context}", quoted(byte)), offset: Some(read) }
+        }
     })
 }
 
@@ -218,7 +231,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        assert_eq!(error(text).as_deref().unwrap_or("fine"), expected, "{text:.200}");
+        let error = error(text).map(|error| error.text);
+        assert_eq!(error.as_deref().unwrap_or("fine"), expected, "{text:.200}");
     }
 
     #[test]
@@ -279,6 +293,13 @@ mod tests {
         check("ж", "invalid character 'Ð' looking for beginning of value");
         check("\u{feff}{}", "invalid character 'ï' looking for beginning of value");
         check("\\", r"invalid character '\\' looking for beginning of value");
+    }
+
+    #[test]
+    fn the_wrong_byte_is_counted() {
+        let offset = |text| error(text).and_then(|error| error.offset);
+        assert_eq!((offset("x"), offset(" nonsense"), offset(r#"{"a":01}"#)), (Some(1), Some(3), Some(7)));
+        assert_eq!((offset(r#"{"a":1"#), offset("[]")), (None, None));
     }
 
     #[test]

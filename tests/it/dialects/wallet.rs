@@ -77,7 +77,7 @@ impl Clerk {
                 self.wallets.insert(name.to_owned(), body["id"].as_i64().expect("a wallet has an id"));
                 body["externalId"].as_str().expect("it is text").to_owned()
             }
-            ["balance", _] => answer.body,
+            ["balance", _] => answer.body.trim_end().to_owned(),
             ["list", _] => body.as_array().expect("it is a list").iter().map(line).collect::<Vec<_>>().join("; "),
             ["post", _, _, fingerprint] => {
                 let id = body["id"].as_str().expect("a transaction has an id").to_owned();
@@ -205,7 +205,8 @@ async fn money_that_others_move_shows_as_lines_without_a_gap() {
     let confirmed = clerk.app.post(&format!("/v1/transactions/{hold}/confirm"), &json!({ "amount": "5" })).await;
     assert_eq!(confirmed.status, 201, "{confirmed:?}");
     // To the receiver, a transfer comes in. It has no fingerprint.
-    v1(json!({ "kind": "transfer", "wallet_id": ann, "to_wallet_id": 1, "currency": "EUR", "amount": "5" })).await;
+    let transfer =
+        v1(json!({ "kind": "transfer", "wallet_id": ann, "to_wallet_id": 1, "currency": "EUR", "amount": "5" })).await;
     // One that is refused has no line.
     let refused = json!({ "kind": "withdraw", "wallet_id": ann, "currency": "EUR", "amount": "99" });
     assert_eq!(clerk.app.post("/v1/transactions", &refused).await.status, 422);
@@ -221,6 +222,11 @@ async fn money_that_others_move_shows_as_lines_without_a_gap() {
     clerk.check("latest ann", "5: 10.0 0.0 10.0").await;
     clerk.check("balance ann", "10.0").await;
     clerk.check("post ann -10 f-2", "6: 10.0 -10.0 0.0").await;
+    // Its payer sees the transfer, but only its receiver has the money to give back.
+    clerk.transactions.insert("transfer".to_owned(), transfer);
+    clerk.check("void ann transfer", "400 a transfer can be void only by the wallet that received it").await;
+    clerk.check("void one transfer", "2: 5.0 -5.0 0.0").await;
+    clerk.check("latest ann", "7: 0.0 5.0 5.0").await;
 }
 
 #[actix_rt::test]
@@ -274,7 +280,7 @@ async fn what_the_database_says_stays_inside() {
         let body = if method == "POST" { json!({ "externalId": "a" }) } else { Value::Null };
         let answer = app.send(method, path, &body).await;
         let said = (answer.status, answer.content_type.as_str(), answer.json());
-        assert_eq!(said, (status, "application/json", json!({ "message": message })), "{method} {path}");
+        assert_eq!(said, (status, "application/json; charset=UTF-8", json!({ "message": message })), "{method} {path}");
     };
     // Every wallet that is looked at divides by zero.
     app.database.execute("ALTER TABLE wallets RENAME TO kept").await;
@@ -322,4 +328,26 @@ async fn with_authentication_on_its_clients_need_a_key_that_may_write() {
     check("GET", "/wallets/1/transactions/latest", "", [401, 200, 200]).await;
     check("GET", "/transactions?fingerprint=f", "", [401, 200, 200]).await;
     check("POST", "/wallets/1/nothing", "", [401, 404, 404]).await;
+}
+
+#[actix_rt::test]
+async fn switched_off_it_serves_nothing() {
+    let app = start_with(|settings| settings.dialects.wallet.enabled = false).await;
+    let paths = [
+        ("GET", "/wallets"),
+        ("POST", "/wallets"),
+        ("GET", "/wallets/1"),
+        ("GET", "/wallets/1/balance"),
+        ("GET", "/wallets/1/transactions"),
+        ("POST", "/wallets/1/transactions"),
+        ("GET", "/wallets/1/transactions/latest"),
+        ("GET", "/wallets/1/nothing"),
+        ("GET", "/transactions?fingerprint=f"),
+    ];
+    for (method, path) in paths {
+        let answer = app.send(method, path, &json!({ "externalId": "a" })).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("route_unknown")), "{method} {path}");
+    }
+    // The wallets are there all the same.
+    assert_eq!(app.get("/v1/wallets/1").await.status, 200);
 }

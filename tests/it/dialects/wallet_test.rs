@@ -18,6 +18,7 @@ const NOT_POSITIVE: &str = "Amount should be positive";
 const TOO_LITTLE: &str = "Buyer account does not have sufficient balance";
 const OTHER_CURRENCY: &str = "Payment allowed only when account currencies match";
 const NAME_TAKEN: &str = r#"pq: duplicate key value violates unique constraint "accounts_name_key""#;
+const BUSY: &str = "the database took too long; nothing was made, ask again later";
 /// Its numbers of currencies.
 const USD: i64 = 1;
 const RUB: i64 = 2;
@@ -187,6 +188,85 @@ async fn parallel_payments_through_two_instances_keep_every_cent() {
     assert_books_balance(&app.database.pool).await;
 }
 
+#[actix_rt::test]
+async fn of_two_buyers_in_different_currencies_one_pays_a_wallet_that_has_none() {
+    const ROUNDS: usize = 40;
+    let app = start_empty().await;
+    let second = start_beside(&app).await;
+    let (dollars, roubles) = (account(&app, "dollars", "1000", USD).await, account(&app, "roubles", "1000", RUB).await);
+    for round in 0..ROUNDS {
+        let seller = app.post("/v1/wallets", &json!({ "external_id": format!("seller {round}") })).await;
+        let seller = number(&seller.json()["id"]);
+        let answers = join_all([pay(&app, dollars, seller, "1"), pay(&second, roubles, seller, "1")]).await;
+        let paid: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
+        let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 400).collect();
+        assert_eq!((paid.len(), refused.len()), (1, 1), "{answers:?}");
+        assert_eq!(refused[0].json(), error(OTHER_CURRENCY));
+        let seen = app.get(&format!("/account/{seller}")).await.json();
+        assert_eq!((&seen["CurrencyID"], &seen["Amount"]), (&paid[0].json()["CurrencyID"], &json!("1")));
+        let balances = format!("SELECT count(*) FROM balances WHERE wallet_id = {seller}");
+        assert_eq!(app.database.fetch(&balances).await, "1");
+    }
+    assert_books_balance(&app.database.pool).await;
+}
+
+#[actix_rt::test]
+async fn a_seller_who_gets_his_first_money_elsewhere_keeps_its_currency() {
+    let app = start_empty().await;
+    let buyer = account(&app, "buyer", "10", USD).await;
+    let seller = number(&app.post("/v1/wallets", &json!({ "external_id": "seller" })).await.json()["id"]);
+    // His first money is on its way: its batch has the wallet's lock and is not committed yet.
+    let mut lock = app.database.pool.begin().await.expect("a transaction begins");
+    sqlx::query("SELECT id FROM wallets WHERE id = $1 FOR UPDATE")
+        .bind(seller)
+        .execute(&mut *lock)
+        .await
+        .expect("the wallet is locked");
+    let waits = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = '{}' AND application_name = 'purser' AND wait_event_type = 'Lock'",
+        app.database.name
+    );
+    let unlock = async {
+        poll_until(PATIENCE, "a waiting payment", async || app.database.fetch(&waits).await != "0").await;
+        sqlx::query("UPDATE wallets SET labels = '{\"currency\": \"RUB\"}' WHERE id = $1")
+            .bind(seller)
+            .execute(&mut *lock)
+            .await
+            .expect("it gets a currency");
+        lock.commit().await.expect("it is committed");
+    };
+    let (paid, ()) = tokio::join!(pay(&app, buyer, seller, "4"), unlock);
+    assert_eq!((paid.status, paid.json()), (400, error(OTHER_CURRENCY)));
+    assert_eq!(amount_of(&app, buyer).await, "10");
+}
+
+#[actix_rt::test]
+async fn payments_are_listed_in_the_order_of_their_timestamps() {
+    let app = start_empty().await;
+    let (buyer, seller) = (account(&app, "buyer", "10", USD).await, account(&app, "seller", "0", USD).await);
+    for amount in ["1", "2", "3"] {
+        assert_eq!(pay(&app, buyer, seller, amount).await.status, 200);
+    }
+    let amounts = async || {
+        let payments = items(&app, "/payments", "Payments").await;
+        let moments: Vec<String> = payments.iter().map(|payment| payment["OperationTimestamp"].to_string()).collect();
+        assert!(moments.is_sorted(), "{moments:?}");
+        payments.iter().map(|payment| payment["Amount"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(amounts().await, "1 2 3");
+    // The first one waited for the database; the last one's instance has a clock that is ahead.
+    app.database.execute("ALTER TABLE transactions DISABLE TRIGGER transactions_final").await;
+    for (amount, seconds) in [(1, 3600), (3, -8)] {
+        let moved = format!(
+            "UPDATE transactions SET created_at = created_at + interval '1 second' * {seconds}
+             WHERE kind = 'transfer' AND amount = {amount}"
+        );
+        assert_eq!(app.database.execute(moved).await, 1);
+    }
+    assert_eq!(amounts().await, "3 2 1");
+}
+
 /// A client with a connection of its own: a hundred payments of 0 to 9.99 between any two accounts. Gives the ids of those that were made.
 async fn client(balancer: RoundRobin, accounts: Vec<i64>) -> BTreeSet<i64> {
     let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client is made");
@@ -284,16 +364,22 @@ async fn a_payment_between_locked_accounts_waits_for_its_turn() {
 }
 
 #[actix_rt::test]
-async fn a_list_that_takes_too_long_is_an_error() {
+async fn what_waits_too_long_is_not_made_and_may_be_asked_again() {
     let app = start_with(|settings| settings.database.lock_timeout_ms = 50).await;
     let mut lock = app.database.pool.begin().await.expect("a transaction begins");
     sqlx::query("LOCK TABLE wallets, transactions").execute(&mut *lock).await.expect("the tables are locked");
     for path in ["/accounts", "/account/1", "/payments"] {
         let refused = app.get(path).await;
-        assert_eq!((refused.status, refused.json()), (500, error("context deadline exceeded")), "{path}");
+        assert_eq!((refused.status, refused.json()), (503, error(BUSY)), "{path}");
     }
+    let refused = create(&app, "late", "1", USD).await;
+    assert_eq!((refused.status, refused.json()), (503, error(BUSY)));
+    let response = reqwest::get(app.url("/accounts")).await.expect("the server answers");
+    assert_eq!(response.headers().get("retry-after").map(|value| value.as_bytes()), Some(&b"1"[..]));
     lock.rollback().await.expect("the lock is given back");
     assert_eq!(app.get("/payments").await.body, "{}\n");
+    assert_eq!(app.database.fetch("SELECT count(*) FROM wallets WHERE external_id = 'late'").await, "0");
+    assert_eq!(create(&app, "late", "1", USD).await.status, 200);
 }
 
 #[actix_rt::test]

@@ -13,7 +13,7 @@ use super::No;
 use crate::http::extract;
 use crate::http::server::Context;
 use crate::ledger::{Amount, Rejection};
-use crate::wire::go::Object;
+use crate::wire::go::{Object, Reason, Sort};
 
 /// Most labels that it takes.
 const LABELS_MAX: usize = 10;
@@ -60,11 +60,12 @@ pub async fn body(context: &Context, request: &HttpRequest, payload: Payload) ->
     if !content_type.get(.."application/json".len()).is_some_and(is_json) {
         return Err(No::bad("code=415, message=Unsupported Media Type"));
     }
-    String::from_utf8(body.to_vec()).map_err(|_| unbound("the body must be UTF-8"))
+    // As Go: bytes that are no text are read as U+FFFD.
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 pub fn wallet(text: &str) -> Result<NewWallet, No> {
-    let object = Object::parse("CreateWalletRequest", text).map_err(unbound)?;
+    let object = Object::parse_first("CreateWalletRequest", text).map_err(unbound)?;
     let labels = object.strings("labels").map_err(unbound)?.unwrap_or_default();
     let external_id = object.string("externalId").map_err(unbound)?.into_owned();
 
@@ -79,10 +80,10 @@ pub fn wallet(text: &str) -> Result<NewWallet, No> {
 }
 
 pub fn transaction(text: &str) -> Result<NewTransaction, No> {
-    let object = Object::parse("CreateTransactionRequest", text).map_err(unbound)?;
+    let object = Object::parse_first("CreateTransactionRequest", text).map_err(unbound)?;
     let amount = object.amount("amount", "float64").map_err(unbound)?;
     let amount = signed(amount.as_deref().unwrap_or("0")).map_err(|rejection| match rejection {
-        Rejection::AmountInvalid => unbound(NO_NUMBER),
+        Rejection::AmountInvalid => unbound(object.no_number("amount", "float64")),
         other => other.into(),
     })?;
     let description = object.string("description").map_err(unbound)?.into_owned();
@@ -126,8 +127,6 @@ pub fn transaction_id(text: &str) -> Result<Uuid, No> {
 
 /// What PostgreSQL says of the character that it cannot keep.
 pub const NO_NUL: &str = "ERROR: invalid byte sequence for encoding \"UTF8\": 0x00 (SQLSTATE 22021)";
-const NO_NUMBER: &str =
-    "json: cannot unmarshal string into Go struct field CreateTransactionRequest.amount of type float64";
 
 /// Zero is `None`: to Go it is the same as no amount.
 fn signed(text: &str) -> Result<Option<(Direction, Amount)>, Rejection> {
@@ -143,9 +142,19 @@ fn signed(text: &str) -> Result<Option<(Direction, Amount)>, Rejection> {
     }
 }
 
-/// What echo says of a body that it cannot bind: its own error, pasted into another of the same status.
-fn unbound(reason: impl std::fmt::Display) -> No {
-    No::bad(format!("code={}, message={reason}", StatusCode::BAD_REQUEST.as_u16()))
+/// What echo (4.5) says of a body that it cannot bind: an error of its own, with Go's inside it.
+fn unbound(reason: Reason) -> No {
+    // A type by itself is named with its package.
+    let internal = reason.replace("Go value of type ", "Go value of type api.");
+    let message = match &reason.sort {
+        Sort::Syntax { offset } => format!("Syntax error: offset={offset}, error={internal}"),
+        Sort::Type { expected, got, field, offset } => {
+            let package = if field.is_empty() { "api." } else { "" };
+            format!("Unmarshal type error: expected={package}{expected}, got={got}, field={field}, offset={offset}")
+        }
+        Sort::Other => internal.clone(),
+    };
+    No::bad(format!("code={}, message={message}, internal={internal}", StatusCode::BAD_REQUEST.as_u16()))
 }
 
 /// Collects what is wrong with the fields of one model, in their order.

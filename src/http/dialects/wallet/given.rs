@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ use crate::ledger::{self, Reference, Rejection, Transaction};
 use crate::store::directory::WalletRow;
 use crate::store::lines::LineRow;
 use crate::store::{StoreError, Trouble};
-use crate::wire::Refusal;
+use crate::wire::{Refusal, go};
 
 /// A wallet.
 #[derive(Debug, Serialize)]
@@ -128,6 +128,18 @@ fn moment(moment: OffsetDateTime) -> String {
     let utc = utc.replace_millisecond(utc.millisecond()).unwrap_or(utc);
     // Only a year beyond 9999 has no such text; the database was never given one.
     utc.format(&Rfc3339).unwrap_or_default()
+}
+
+/// What was asked for.
+pub fn done(document: &impl Serialize) -> HttpResponse {
+    json(StatusCode::OK, document)
+}
+
+/// A JSON document as its framework writes one: with its own content type, and a line end.
+fn json(status: StatusCode, document: &impl Serialize) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((CONTENT_TYPE, "application/json; charset=UTF-8"));
+    response.body(go::render(document) + "\n")
 }
 
 /// A refusal, in the words of that system.
@@ -243,7 +255,7 @@ impl ResponseError for No {
             message: &'a str,
         }
         let (status, text) = self.status_and_text();
-        let mut response = HttpResponse::build(status).json(Message { message: &text });
+        let mut response = json(status, &Message { message: &text });
         if let Self::Unserved(unserved) = self
             && let Some(seconds) = unserved.retry_after_seconds()
         {

@@ -7,7 +7,7 @@ use actix_web::web::{self, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::asked::{self, NO_NUL};
-use super::given::{Line, LineOfWallet, No, Wallet};
+use super::given::{self, Line, LineOfWallet, No, Wallet};
 use super::{FINGERPRINT, currency};
 use crate::http::server::Context;
 use crate::ledger::{Reference, Status};
@@ -29,7 +29,7 @@ pub async fn wallets(context: Data<Context>, request: HttpRequest) -> Result<Htt
     query.finish()?;
     let after = after.map(|id| asked::integer(&id)).transpose()?;
     let rows = directory::list(context.state.store.read_pool(), &filter, after, Order::Ascending, limit).await?;
-    Ok(HttpResponse::Ok().json(rows.into_iter().map(Wallet::from).collect::<Vec<_>>()))
+    Ok(given::done(&rows.into_iter().map(Wallet::from).collect::<Vec<_>>()))
 }
 
 /// A wallet's transactions.
@@ -42,7 +42,7 @@ pub async fn lines(context: Data<Context>, request: HttpRequest, id: Path<String
     let pool = context.state.store.read_pool();
     directory::find(pool, wallet).await?.ok_or(No::WALLET_UNKNOWN)?;
     let rows = lines::list(pool, wallet, currency(&context).as_str(), after, limit).await?;
-    Ok(HttpResponse::Ok().json(rows.into_iter().map(Line::from).collect::<Vec<_>>()))
+    Ok(given::done(&rows.into_iter().map(Line::from).collect::<Vec<_>>()))
 }
 
 /// Finished transactions by fingerprint or labels, of all wallets or one: `?fingerprint=`, `?label.k=v`, `?wid=`.
@@ -57,8 +57,12 @@ pub async fn transactions(context: Data<Context>, request: HttpRequest) -> Resul
     let pool = context.state.store.read_pool();
     let rows = match (fingerprint, labels) {
         (Some(fingerprint), None) => {
-            let reference = Reference::new(&format!("{FINGERPRINT}{fingerprint}"))?;
-            match references::find(pool, &reference).await? {
+            // One that is longer than any can be is nobody's.
+            let found = match Reference::new(&format!("{FINGERPRINT}{fingerprint}")) {
+                Ok(reference) => references::find(pool, &reference).await?,
+                Err(_) => None,
+            };
+            match found {
                 Some(id) => history::find(pool, id).await?.into_iter().collect(),
                 None => Vec::new(),
             }
@@ -79,7 +83,7 @@ pub async fn transactions(context: Data<Context>, request: HttpRequest) -> Resul
         |row: &TransactionRow| wallet_id.is_none_or(|id| [Some(row.wallet_id), row.to_wallet_id].contains(&Some(id)));
     let sought: Vec<_> = rows.into_iter().filter(is_of_wallet).filter_map(|row| sought_line(row, wallet_id)).collect();
     let found = lines::find(pool, &sought).await?;
-    Ok(HttpResponse::Ok().json(found.into_iter().map(LineOfWallet::from).collect::<Vec<_>>()))
+    Ok(given::done(&found.into_iter().map(LineOfWallet::from).collect::<Vec<_>>()))
 }
 
 /// The line that a transaction left: with the wallet that was asked for, else with the one in whose queue it stood. A transfer that waited left none

@@ -10,6 +10,7 @@ use actix_web::web::{Bytes, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, rt};
 use serde::Serialize;
 use serde_json::Map;
+use sha2::{Digest, Sha256};
 
 use super::list::{self, PAGE_ITEMS, Page};
 use super::words::{self, No, Unfit};
@@ -23,13 +24,13 @@ use crate::store::accounts::{self, AccountRow};
 use crate::store::currencies::{self, CurrencyRow};
 use crate::store::directory::{self, NewWallet, WalletFilter, WalletRow};
 use crate::store::history::Order;
-use crate::wire;
+use crate::wire::{self, go};
 
 /// The label of a wallet that holds the code of the currency that its account is in.
 pub const CURRENCY_LABEL: &str = "currency";
 /// The label that holds what the account is to open with, if that is more than nothing.
 const OPENING_AMOUNT_LABEL: &str = "opening_amount";
-/// The label that holds the `Idempotency-Key` that the account was asked for with.
+/// The label that tells the `Idempotency-Key` that the account was asked for with from others: a digest, as labels are shown to everybody.
 const OPENING_KEY_LABEL: &str = "opening_key";
 /// The idempotency key of the credit that opens an account: a wallet has at most one.
 const OPENING_KEY: &str = "wallet-test:opening";
@@ -69,7 +70,8 @@ struct Opening {
     name: String,
     currency: CurrencyCode,
     amount: Option<Amount>,
-    key: Option<String>,
+    /// Of the key that it was asked for with.
+    key_digest: Option<String>,
 }
 
 /// GET `/accounts`
@@ -78,7 +80,7 @@ pub async fn list(context: Data<Context>) -> HttpResponse {
         let pool = context.state.store.read_pool().clone();
         async move {
             let rows = accounts::list(&pool, CURRENCY_LABEL, after.unwrap_or_default(), PAGE_ITEMS as i64).await?;
-            Ok(Page::of(&rows, |row| words::render(&Account::from(row)), |row| row.id))
+            Ok(Page::of(&rows, |row| go::render(&Account::from(row)), |row| row.id))
         }
     };
     words::answer(list::respond("Accounts", read).await)
@@ -179,7 +181,8 @@ async fn check(context: &Context, asked: Asked, key: Option<String>) -> Result<O
     if amount.is_some_and(|amount| i64::from(amount.scale()) > i64::from(*scale)) {
         return Err(No::bad_request(Rejection::TooManyDecimals.to_string()));
     }
-    Ok(Opening { name: asked.name, currency: code, amount, key })
+    let key_digest = key.map(|key| digest(&asked.name, &key));
+    Ok(Opening { name: asked.name, currency: code, amount, key_digest })
 }
 
 async fn find_by_name(context: &Context, name: &str) -> Result<Option<WalletRow>, No> {
@@ -205,7 +208,7 @@ impl Opening {
     /// What the wallet says of it.
     fn labels(&self) -> BTreeMap<&'static str, String> {
         let amount = self.amount.map(|amount| (OPENING_AMOUNT_LABEL, amount.to_string()));
-        let key = self.key.clone().map(|key| (OPENING_KEY_LABEL, key));
+        let key = self.key_digest.clone().map(|key| (OPENING_KEY_LABEL, key));
         [(CURRENCY_LABEL, self.currency.to_string())].into_iter().chain(amount).chain(key).collect()
     }
 
@@ -217,8 +220,15 @@ impl Opening {
 
     /// Whether the wallet was made for this one, under the same key.
     fn is_asked_again(&self, wallet: &WalletRow) -> bool {
-        self.key.is_some() && labels_of(wallet).get(OPENING_KEY_LABEL) == self.key.as_ref()
+        self.key_digest.is_some() && labels_of(wallet).get(OPENING_KEY_LABEL) == self.key_digest.as_ref()
     }
+}
+
+/// With the name in it, so that equal keys do not show either.
+fn digest(name: &str, key: &str) -> String {
+    // Neither holds a NUL.
+    let digest = Sha256::digest(format!("{OPENING_KEY}\0{name}\0{key}"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn labels_of(wallet: &WalletRow) -> BTreeMap<String, String> {

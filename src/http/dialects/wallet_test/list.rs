@@ -26,6 +26,16 @@ impl<K> Page<K> {
         let next = rows.last().filter(|_| rows.len() >= PAGE_ITEMS).map(key);
         Self { items: rows.iter().map(item).collect(), next }
     }
+
+    /// With more pages behind it. It has items: an empty page would end the list.
+    pub fn before(items: Vec<String>, next: K) -> Self {
+        Self { items, next: Some(next) }
+    }
+
+    /// With nothing behind it.
+    pub fn last(items: Vec<String>) -> Self {
+        Self { items, next: None }
+    }
 }
 
 /// Answers with `{"NAME":[...]}`, or with `{}` where there is nothing to list, which is how that system writes an empty list. `read` reads the page

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::accounts;
 use super::list::{self, PAGE_ITEMS, Page};
+use super::order::Reading;
 use super::words::{self, No, Unfit};
 use crate::http::extract;
 use crate::http::server::Context;
@@ -22,7 +23,7 @@ use crate::ledger::{
 };
 use crate::store::history::{self, After, Order, TransactionFilter, TransactionRow};
 use crate::store::{accounts as rows, currencies};
-use crate::wire;
+use crate::wire::{self, go};
 
 /// The moment from which the numbers of payments count: 2019-01-01, the year of that system. Milliseconds since 1970.
 const NUMBERS_BEGIN_MS: u64 = 1_546_300_800_000;
@@ -102,7 +103,8 @@ async fn try_make(context: &Context, request: &HttpRequest, payload: Payload) ->
 /// balance, currency.
 ///
 /// Whether money moves is the ledger's to say, of a transfer in the buyer's currency. It knows of no wallet's only currency, so that the two accounts'
-/// match is asked here; what is read here may be a moment old, which can choose the wrong one of two refusals, and nothing else.
+/// match is asked here. A currency that an account has never changes; one that has none yet gets the buyer's before the payment, under its wallet's
+/// lock, so that of two buyers with different currencies one pays. That takes a buyer who has enough: who cannot pay gives nobody a currency.
 async fn translate(context: &Context, asked: &Asked) -> Result<(Money, i16), No> {
     if asked.buyer == asked.seller {
         return Err(refused(Rejection::SameWallet));
@@ -119,13 +121,17 @@ async fn translate(context: &Context, asked: &Asked) -> Result<(Money, i16), No>
     let (Some(currency), Some(number)) = (currency, buyer.currency_number) else {
         return Err(refused(Rejection::InsufficientFunds));
     };
-    // A seller that never held anything has no currency yet: the first payment gives it one.
-    if seller.currency.is_some() && seller.currency != buyer.currency {
-        // Refused either way; which of the two is said first is that system's order.
-        return Err(match buyer.available < amount.value() {
-            true => refused(Rejection::InsufficientFunds),
-            false => No::bad_request("Payment allowed only when account currencies match"),
-        });
+    if seller.currency != buyer.currency {
+        if buyer.available < amount.value() {
+            return Err(refused(Rejection::InsufficientFunds));
+        }
+        let settled = match seller.currency {
+            None => rows::settle_currency(pool, accounts::CURRENCY_LABEL, asked.seller.0, currency.as_str()).await?,
+            other => other,
+        };
+        if settled != buyer.currency {
+            return Err(No::bad_request("Payment allowed only when account currencies match"));
+        }
     }
     Ok((Money { amount, currency }, number))
 }
@@ -141,19 +147,32 @@ fn refused(rejection: Rejection) -> No {
     })
 }
 
-/// The payments after a given one, in the order of their receipt: every transfer that succeeded, whoever asked for it.
-async fn page(context: &Context, after: Option<Uuid>) -> Result<Page<Uuid>, No> {
+/// The next payments in the order of their timestamps: every transfer that succeeded, whoever asked for it.
+async fn page(context: &Context, reading: Option<Reading>) -> Result<Page<Reading>, No> {
     let pool = context.state.store.read_pool();
     let filter = TransactionFilter {
         kind: Some(Kind::Transfer.as_str()),
         status: Some(Status::Success.as_str()),
         ..TransactionFilter::default()
     };
-    let transfers = history::list(pool, &filter, After::Time(after), Order::Ascending, PAGE_ITEMS as i64).await?;
-    // After them: so it has the currency of each.
-    let currencies = currencies::list_rows(pool, None).await?;
-    let numbers: HashMap<String, i16> = currencies.into_iter().map(|row| (row.code, row.number)).collect();
-    Ok(Page::of(&transfers, |row| words::render(&Payment::of_row(row, &numbers)), |row| row.id))
+    let mut reading = reading.unwrap_or_default();
+    loop {
+        let after = After::Time(reading.after());
+        let transfers = history::list(pool, &filter, after, Order::Ascending, PAGE_ITEMS as i64).await?;
+        // After them: so it has the currency of each.
+        let currencies = currencies::list_rows(pool, None).await?;
+        let numbers: HashMap<String, i16> = currencies.into_iter().map(|row| (row.code, row.number)).collect();
+        for row in &transfers {
+            reading.add(row.created_at, row.id, go::render(&Payment::of_row(row, &numbers)));
+        }
+        if transfers.len() < PAGE_ITEMS {
+            return Ok(Page::last(reading.take_all()));
+        }
+        let items = reading.take();
+        if !items.is_empty() {
+            return Ok(Page::before(items, reading));
+        }
+    }
 }
 
 impl<'a> Payment<'a> {

@@ -7,9 +7,8 @@ use std::borrow::Cow;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::http::header::{ContentType, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::engine::SubmitError;
 use crate::http::error::Unserved;
@@ -17,10 +16,12 @@ use crate::http::submit::Unanswered;
 use crate::ledger::{Amount, Rejection};
 use crate::store::{StoreError, Trouble};
 use crate::wire::Refusal;
-use crate::wire::go::Object;
+use crate::wire::go::{Object, render};
 
-/// Go's name for the time that was up.
-const TIME_IS_UP: &str = "context deadline exceeded";
+/// When asking again has a chance where the database was busy, in seconds.
+const BUSY_SECONDS: u32 = 1;
+/// A statement that waited too long was rolled back, so this is no guess.
+const BUSY: &str = "the database took too long; nothing was made, ask again later";
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub enum No {
     Unreadable(Cow<'static, str>),
     /// HTTP itself refuses it.
     Unserved(Unserved),
+    /// Somebody else was in the way in the database: nothing was made.
+    Busy,
 }
 
 #[derive(Serialize)]
@@ -60,16 +63,26 @@ pub fn answer(result: Result<HttpResponse, No>) -> HttpResponse {
             HttpResponse::InternalServerError().content_type(ContentType::plaintext()).body(text.into_owned())
         }
         Err(No::Unserved(unserved)) => refuse(unserved),
+        Err(No::Busy) => refuse_for_now(StatusCode::SERVICE_UNAVAILABLE, BUSY, Some(BUSY_SECONDS)),
     }
 }
 
-/// What HTTP itself refuses. Its router says nothing of a wrong method; the rest it did not have, so HTTP's statuses stand.
+/// What HTTP itself refuses. Its router says nothing of a wrong method, and a line of text of an unknown path; the rest it did not have, so HTTP's
+/// statuses stand.
 pub fn refuse(unserved: Unserved) -> HttpResponse {
-    if unserved == Unserved::MethodNotAllowed {
-        return HttpResponse::MethodNotAllowed().finish();
+    match unserved {
+        Unserved::MethodNotAllowed => HttpResponse::MethodNotAllowed().finish(),
+        Unserved::RouteUnknown => HttpResponse::NotFound()
+            .content_type(ContentType::plaintext())
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .body("404 page not found\n"),
+        _ => refuse_for_now(unserved.status(), unserved.reason(), unserved.retry_after_seconds()),
     }
-    let mut response = json(unserved.status(), &Error { error: unserved.reason() });
-    if let Some(seconds) = unserved.retry_after_seconds() {
+}
+
+fn refuse_for_now(status: StatusCode, text: &str, retry_after_seconds: Option<u32>) -> HttpResponse {
+    let mut response = json(status, &Error { error: text });
+    if let Some(seconds) = retry_after_seconds {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response
@@ -80,24 +93,6 @@ pub fn json(status: StatusCode, document: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).content_type(ContentType::json()).body(render(document) + "\n")
 }
 
-/// A value as Go's encoder writes it, which keeps markup out of what a browser might take for a page.
-pub fn render(value: &impl Serialize) -> String {
-    let text = serde_json::to_string(value).expect("words and numbers are JSON");
-    let is_plain = |character: char| !matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
-    if text.chars().all(is_plain) {
-        return text;
-    }
-    // They stand in strings only.
-    text.chars().fold(String::with_capacity(text.len() + 16), |mut escaped, character| {
-        if is_plain(character) {
-            escaped.push(character);
-        } else {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
-        }
-        escaped
-    })
-}
-
 /// Reads the first JSON object of a body: what comes after it is not looked at. Bytes that are no text are read as U+FFFD.
 pub fn read<T>(
     go_struct: &'static str,
@@ -105,18 +100,9 @@ pub fn read<T>(
     fields: impl FnOnce(&Object<'_>) -> Result<T, String>,
 ) -> Result<T, No> {
     let text = String::from_utf8_lossy(body);
-    if text.trim_ascii().is_empty() {
-        return Err(No::Unreadable("EOF".into()));
-    }
-    let first = serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>().next();
-    let first = first.and_then(Result::ok).map_or(&*text, RawValue::get);
-    let object = Object::parse(go_struct, first).and_then(|object| fields(&object));
-    object.map_err(|reason| match reason.as_str() {
-        // What its decoder of streams says in its place.
-        "unexpected end of JSON input" => No::Unreadable("unexpected EOF".into()),
-        // A type by itself is named with its package.
-        _ => No::Unreadable(reason.replace("Go value of type ", "Go value of type main.").into()),
-    })
+    let object = Object::parse_first(go_struct, &text).map_err(String::from).and_then(|object| fields(&object));
+    // A type by itself is named with its package.
+    object.map_err(|reason| No::Unreadable(reason.replace("Go value of type ", "Go value of type main.").into()))
 }
 
 /// An amount as it is asked for; the inner error is a number that can be no amount. Absent, it is zero.
@@ -180,7 +166,7 @@ impl From<StoreError> for No {
     fn from(error: StoreError) -> Self {
         match error.trouble() {
             Trouble::Away => Unserved::DatabaseAway.into(),
-            Trouble::Conflict | Trouble::Locked => Self::Said(StatusCode::INTERNAL_SERVER_ERROR, TIME_IS_UP.into()),
+            Trouble::Conflict | Trouble::Locked => Self::Busy,
             Trouble::Refused => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -195,12 +181,6 @@ impl From<StoreError> for No {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn json_is_written_as_go_writes_it() {
-        assert_eq!(render(&"a<b> & \u{2028}\"c\""), r#""a\u003cb\u003e \u0026 \u2028\"c\"""#);
-        assert_eq!(render(&Error { error: "plain" }), r#"{"Error":"plain"}"#);
-    }
 
     fn check(body: &str, expected: Result<Result<&str, Unfit>, &str>) {
         let read = read("Request", body.as_bytes(), |object| amount(object, "Amount"));
