@@ -426,3 +426,15 @@ fn decimal(amount: &Value) -> Decimal {
 fn number(value: &Value) -> i64 {
     value.as_i64().unwrap_or_else(|| panic!("{value} is no number"))
 }
+
+#[actix_rt::test]
+async fn a_wallet_for_whose_first_money_a_withdrawal_only_waits_has_no_currency_yet() {
+    let app = start_with(|_| {}).await;
+    let waiting =
+        json!({ "kind": "withdraw", "wallet_id": 5, "currency": "EUR", "amount": "1", "wait_for_funds": true });
+    assert_eq!(app.post("/v1/transactions", &waiting).await.status, 201);
+    assert_eq!(app.get("/account/5").await.json()["CurrencyName"], "");
+    app.post("/v1/transactions", &json!({ "kind": "invoice", "wallet_id": 5, "currency": "USD", "amount": "7" })).await;
+    let account = app.get("/account/5").await.json();
+    assert_eq!((&account["CurrencyName"], &account["Amount"]), (&json!("USD"), &json!("7")));
+}

@@ -54,7 +54,9 @@ pub async fn create(context: Data<Context>, request: HttpRequest, payload: Paylo
     });
     written.await.map_err(|error| Refused::failed(&error))??;
     let info = request.connection_info();
-    let (scheme, host, path) = (info.scheme(), info.host(), month.path());
+    // Whatever a proxy says, the link is one that a browser only reads from.
+    let scheme = if info.scheme() == "https" { "https" } else { "http" };
+    let (host, path) = (info.host(), month.path());
     let report_link = format!("{scheme}://{host}/api/report/{path}/{FILE}");
     Ok(HttpResponse::Ok().json(Link { report_link }))
 }
