@@ -44,7 +44,8 @@ and a quote within a text is written twice. A label \"currency\" must name the
 currency that the amount is in. A file without any line is an error.
 
 It can be run again at any time, after Ctrl-C or a crash too: what is there stays
-as it is, what is missing is added, nothing is booked twice. Each amount becomes
+as it is, what is missing is added, nothing is booked twice; --refused then needs
+another file, or the first one moved away. Each amount becomes
 an invoice with the key import:NAME:CURRENCY. A line that says another amount than
 an earlier one did is refused. Refused lines are printed with their numbers and
 reasons, the others are imported, and the exit code is 1.
