@@ -6,6 +6,7 @@ mod line;
 mod records;
 mod refused;
 mod run;
+mod texts;
 mod wallets;
 
 use std::path::PathBuf;
@@ -36,8 +37,15 @@ of their names; JSON lines have them as fields:
 
 One of wallet_id and external_id is needed, in all lines of a file the same.
 
+Lines end with LF or CRLF, and a record is one line: a text with a line end in it is
+refused, and so is each line up to where its quote is closed, because what stands
+there may be other wallets or a part of that text. Quotes stand around whole fields,
+and a quote within a text is written twice. A label \"currency\" must name the
+currency that the amount is in. A file without any line is an error.
+
 It can be run again at any time, after Ctrl-C or a crash too: what is there stays
-as it is, what is missing is added, nothing is booked twice. Each amount becomes
+as it is, what is missing is added, nothing is booked twice; --refused then needs
+another file, or the first one moved away. Each amount becomes
 an invoice with the key import:NAME:CURRENCY. A line that says another amount than
 an earlier one did is refused. Refused lines are printed with their numbers and
 reasons, the others are imported, and the exit code is 1.
@@ -103,7 +111,7 @@ pub struct Arguments {
     /// The currency of the lines that name none
     #[arg(long, value_name = "CODE", value_parser = currency)]
     currency: Option<CurrencyCode>,
-    /// Write the refused lines to this file, each with its reason above it, to be corrected and imported
+    /// Write the refused lines to this file, each with its reason above it, to be corrected and imported. It is made when there is one, and must not be there yet, or be empty
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
     /// Change nothing: say what would be added and refused. What two lines of the file say against each other is found by the import itself

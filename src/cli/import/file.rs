@@ -30,7 +30,7 @@ pub struct Read {
 /// Where a record stands in the file, and how.
 #[derive(Debug)]
 pub struct Source {
-    /// The line that it begins in, counted from 1.
+    /// Which line it is, counted from 1.
     pub number: u64,
     /// `None` if it cannot be shown.
     pub text: Option<String>,
@@ -92,7 +92,7 @@ fn understand(
     if format == Format::Jsonl {
         return Ok((None, Reader::of_json(currency)));
     }
-    let hint = "CSV begins with a line that names its columns";
+    let hint = "CSV begins with a line that names its columns; its lines end with LF or CRLF";
     let header = records.next()?.ok_or_else(|| Failure::new("the file is empty", hint))?;
     let header = header.text.map_err(|why| Failure::new("the header cannot be read", hint).because(why))?;
     let reader = Reader::of_csv(&header, currency)?;
@@ -122,9 +122,12 @@ fn send_chunks(records: &mut Records<impl BufRead>, reader: &Reader, sender: &mp
 fn next_reads(records: &mut Records<impl BufRead>, reader: &Reader) -> (Vec<Read>, Option<anyhow::Result<()>>) {
     let mut reads = Vec::with_capacity(CHUNK_LINES_MAX);
     let mut bytes = 0;
-    while reads.len() < CHUNK_LINES_MAX && bytes < CHUNK_BYTES {
+    // Not cut within a quote: where refused lines are kept, none may come between the lines that it holds together.
+    let mut is_in_quote = false;
+    while is_in_quote || (reads.len() < CHUNK_LINES_MAX && bytes < CHUNK_BYTES) {
         match records.next() {
             Ok(Some(record)) => {
+                is_in_quote = record.quote_opened_in.is_some();
                 bytes += record.text.as_ref().map_or(0, String::len);
                 reads.push(understood(record, reader));
             }
@@ -135,9 +138,26 @@ fn next_reads(records: &mut Records<impl BufRead>, reader: &Reader) -> (Vec<Read
     (reads, None)
 }
 
-fn understood(Record { number, text }: Record, reader: &Reader) -> Read {
+fn understood(Record { number, text, quote_opened_in }: Record, reader: &Reader) -> Read {
     match text {
-        Ok(text) => Read { line: reader.read(&text), source: Source { number, text: Some(text) } },
+        Ok(text) => {
+            let line = match quote_opened_in {
+                None => reader.read(&text),
+                Some(opened_in) => Err(doubt(number, opened_in)),
+            };
+            Read { line, source: Source { number, text: Some(text) } }
+        }
         Err(why) => Read { line: Err(why.to_string()), source: Source { number, text: None } },
     }
+}
+
+/// Why a line is not believed that an open quote touches.
+fn doubt(number: u64, quote_opened_in: u64) -> String {
+    if number == quote_opened_in {
+        return "a quote is opened and not closed in this line: a wallet is one line, without line ends in its texts"
+            .to_owned();
+    }
+    format!(
+        "the quote that is opened in line {quote_opened_in} may reach to here: mend that line, and this one is read"
+    )
 }

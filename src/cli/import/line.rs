@@ -1,17 +1,17 @@
 //! A record's fields: a wallet, and what it held in one currency.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use crate::cli::failure::Failure;
+use super::texts::{self, Column, Texts};
 use crate::ledger::{Amount, CurrencyCode, Labels, Money, Rejection};
 
 /// Longest name and external id, in characters: what `/v1/wallets` allows.
 const TEXT_CHARACTERS_MAX: usize = 255;
 /// Largest id that can be chosen: what `/v1/wallets` allows.
 const CHOSEN_ID_MAX: i64 = 1_000_000_000_000_000;
+
+/// The label by which system 003's clients see which currency an account is in.
+const CURRENCY_LABEL: &str = "currency";
 
 /// A record that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,56 +37,21 @@ pub enum Opening {
     Money(Money),
 }
 
+impl Opening {
+    /// What it is in, if anything is said about it.
+    pub fn currency(&self) -> Option<&CurrencyCode> {
+        match self {
+            Self::Unsaid => None,
+            Self::Zero(currency) | Self::Money(Money { currency, .. }) => Some(currency),
+        }
+    }
+}
+
 /// Reads records of one file.
 pub struct Reader {
     columns: Option<Vec<Column>>,
     /// For records that name none.
     currency: Option<CurrencyCode>,
-}
-
-/// A field's name in the header and in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Column {
-    WalletId,
-    ExternalId,
-    Name,
-    Labels,
-    Currency,
-    Amount,
-}
-
-const COLUMNS: [(&str, Column); 6] = [
-    ("wallet_id", Column::WalletId),
-    ("external_id", Column::ExternalId),
-    ("name", Column::Name),
-    ("labels", Column::Labels),
-    ("currency", Column::Currency),
-    ("amount", Column::Amount),
-];
-
-/// A record's fields as text; what is empty or `null` is `None`.
-#[derive(Default)]
-struct Texts {
-    wallet_id: Option<String>,
-    external_id: Option<String>,
-    name: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    currency: Option<String>,
-    amount: Option<String>,
-}
-
-/// The same as JSON has them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JsonLine<'a> {
-    #[serde(borrow)]
-    wallet_id: Option<&'a RawValue>,
-    external_id: Option<String>,
-    name: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    currency: Option<String>,
-    #[serde(borrow)]
-    amount: Option<&'a RawValue>,
 }
 
 impl Reader {
@@ -97,31 +62,15 @@ impl Reader {
 
     /// For CSV of this header. An unknown column is an error: a misspelt one would leave its values out without a word.
     pub fn of_csv(header: &str, currency: Option<CurrencyCode>) -> anyhow::Result<Self> {
-        let known = COLUMNS.map(|(name, _)| name).join(", ");
-        let hint = format!("the first line names the columns, separated by commas: {known}");
-        let fields = fields(header).map_err(|reason| Failure::new(format!("the header: {reason}"), hint.clone()))?;
-        let mut columns = Vec::new();
-        for field in &fields {
-            let found = COLUMNS.iter().find(|(name, _)| field.trim().eq_ignore_ascii_case(name));
-            let Some((_, column)) = found else {
-                return Err(Failure::new(format!("the header names a column {field:?}"), hint).into());
-            };
-            columns.push(*column);
-        }
-        if columns.iter().collect::<HashSet<_>>().len() < columns.len() {
-            return Err(Failure::new("the header names a column twice", hint).into());
-        }
-        if !columns.contains(&Column::WalletId) && !columns.contains(&Column::ExternalId) {
-            return Err(Failure::new("the header has neither wallet_id nor external_id", hint).into());
-        }
+        let columns = texts::columns(header)?;
         Ok(Self { columns: Some(columns), currency })
     }
 
     /// Reads a record; the error says for people what is wrong with it.
     pub fn read(&self, text: &str) -> Result<Line, String> {
         let texts = match &self.columns {
-            Some(columns) => of_csv(columns, text)?,
-            None => of_json(text)?,
+            Some(columns) => Texts::of_csv(columns, text)?,
+            None => Texts::of_json(text)?,
         };
         let wallet_id = texts.wallet_id.map(|id| wallet_id(&id)).transpose()?;
         for (name, value) in [("external_id", &texts.external_id), ("name", &texts.name)] {
@@ -134,12 +83,19 @@ impl Reader {
         if wallet_id.is_none() && texts.external_id.is_none() {
             return Err("it has neither a wallet_id nor an external_id".to_owned());
         }
+        let opening = self.opening(texts.currency.as_deref(), texts.amount.as_deref())?;
+        if let Some(label) = texts.labels.as_ref().and_then(|labels| labels.get(CURRENCY_LABEL)) {
+            let said = opening.currency().map_or(texts.currency.as_deref().unwrap_or(label), CurrencyCode::as_str);
+            if said != label {
+                return Err(format!("its label says that its currency is {label}, and its amount is in {said}"));
+            }
+        }
         Ok(Line {
             wallet_id,
             external_id: texts.external_id,
             name: texts.name,
             labels: texts.labels.map(labels).transpose()?.flatten(),
-            opening: self.opening(texts.currency.as_deref(), texts.amount.as_deref())?,
+            opening,
         })
     }
 
@@ -174,69 +130,6 @@ fn labels(labels: BTreeMap<String, String>) -> Result<Option<String>, String> {
     let labels = Labels::new(labels).map_err(|rejection| rejection.to_string())?;
     let labels: BTreeMap<&str, &str> = labels.iter().collect();
     Ok((!labels.is_empty()).then(|| serde_json::to_string(&labels).expect("strings are JSON")))
-}
-
-/// The fields of one CSV record.
-fn fields(text: &str) -> Result<csv::StringRecord, String> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .buffer_capacity(text.len().max(1))
-        .from_reader(text.as_bytes());
-    let mut record = csv::StringRecord::new();
-    reader.read_record(&mut record).map_err(|error| error.to_string())?;
-    Ok(record)
-}
-
-fn of_csv(columns: &[Column], text: &str) -> Result<Texts, String> {
-    let record = fields(text)?;
-    if record.len() != columns.len() {
-        return Err(format!("it has {} fields, the header {}", record.len(), columns.len()));
-    }
-    let mut texts = Texts::default();
-    for (column, value) in columns.iter().zip(&record) {
-        // psql writes NULL as nothing.
-        let value = (!value.is_empty()).then(|| value.to_owned());
-        match column {
-            Column::WalletId => texts.wallet_id = value,
-            Column::ExternalId => texts.external_id = value,
-            Column::Name => texts.name = value,
-            Column::Currency => texts.currency = value,
-            Column::Amount => texts.amount = value,
-            Column::Labels => {
-                let read = |value: String| {
-                    let labels = serde_json::from_str::<Option<BTreeMap<String, String>>>(&value);
-                    labels.map_err(|_| format!("{value}: labels are a JSON object of strings"))
-                };
-                texts.labels = value.map(read).transpose()?.flatten();
-            }
-        }
-    }
-    Ok(texts)
-}
-
-fn of_json(text: &str) -> Result<Texts, String> {
-    let line: JsonLine<'_> = serde_json::from_str(text).map_err(|error| format!("it is no such object: {error}"))?;
-    Ok(Texts {
-        wallet_id: line.wallet_id.map(number_or_string).transpose()?,
-        external_id: line.external_id,
-        name: line.name,
-        labels: line.labels,
-        currency: line.currency,
-        amount: line.amount.map(number_or_string).transpose()?,
-    })
-}
-
-/// A number's digits as they stand there, or what a string says.
-fn number_or_string(value: &RawValue) -> Result<String, String> {
-    let text = value.get();
-    if text.starts_with('"') {
-        return serde_json::from_str(text).map_err(|error| error.to_string());
-    }
-    if text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        return Ok(text.to_owned());
-    }
-    Err("wallet_id and amount are numbers, or strings that hold one".to_owned())
 }
 
 #[cfg(test)]
@@ -278,7 +171,8 @@ mod tests {
         );
         check_csv(all, "1,,,,,", "1 - - - -");
         check_csv(all, ",a,,{},USD,", "- a - - -");
-        check_csv(all, ",a,\"two\nlines\",null,USD,0.00", "- a two\nlines - 0 USD");
+        check_csv(all, ",\"\",,,,", "it has neither a wallet_id nor an external_id");
+        check_csv(all, ",\"a\",\"\",null,USD,\"0.00\"", "- a - - 0 USD");
         check_csv(
             " Amount ,WALLET_ID,currency",
             "9999999999999999999999999999,1,USD",
@@ -300,6 +194,41 @@ mod tests {
     }
 
     #[test]
+    fn quotes_stand_around_whole_fields_and_nothing_ends_a_line_within_it() {
+        let all = "wallet_id,external_id,name,labels,currency,amount";
+        let behind = "field 3 goes on behind the quote that closes it: a quote within a text is written twice";
+        check_csv(all, "1,,\"d\"e,,USD,1", behind);
+        check_csv(all, "1,,\"d\" ,,USD,1", behind);
+        check_csv(all, "1,,\"d\"\"\"e\"\",,USD,1", behind);
+        let open = "field 3 has a quote that is not closed";
+        check_csv(all, "1,,\"d,,USD,1", open);
+        check_csv(all, "1,,\"d\"\",,USD,1", open);
+        let within = "field 3 has a quote within it: such a field stands in quotes, and the quote is written twice";
+        check_csv(all, "1,,d\"e,,USD,1", within);
+        check_csv(all, "1,, \"d\",,USD,1", within);
+        let end = "it has a carriage return within it: lines end with LF or CRLF";
+        check_csv(all, "1,,\"d\re\",,USD,1", end);
+        check_csv(all, "1,,d,,USD,1\r2,,e,,USD,1", end);
+        check_json("{\"wallet_id\":1}\r{\"wallet_id\":2}", end);
+    }
+
+    #[test]
+    fn a_label_that_names_another_currency_is_a_contradiction() {
+        let all = "wallet_id,labels,currency,amount";
+        let rub = r#"1,"{""currency"":""RUB""}""#;
+        let reason = "its label says that its currency is RUB, and its amount is in USD";
+        check_csv(all, &format!("{rub},USD,1"), reason);
+        check_csv(all, &format!("{rub},USD,0"), reason);
+        check_csv(all, &format!("{rub},USD,"), reason);
+        check_csv(all, &format!("{rub},RUB,1"), r#"1 - - {"currency":"RUB"} 1 RUB"#);
+        check_csv(all, &format!("{rub},,"), r#"1 - - {"currency":"RUB"} -"#);
+        check_json(
+            r#"{"wallet_id":1,"labels":{"currency":"RUB"},"amount":1}"#,
+            "its label says that its currency is RUB, and its amount is in EUR",
+        );
+    }
+
+    #[test]
     fn a_header_that_is_not_understood_is_an_error_before_anything_is_done() {
         let check = |header: &str, expected: &str| {
             let error = Reader::of_csv(header, None).err().map(|error| error.to_string());
@@ -308,7 +237,12 @@ mod tests {
         check("wallet_id,ammount", "the header names a column \"ammount\"");
         check("wallet_id,amount,AMOUNT", "the header names a column twice");
         check("name,amount", "the header has neither wallet_id nor external_id");
+        check("wallet_id,amount\r1,2", "the header: it has a carriage return within it: lines end with LF or CRLF");
+        check("wallet_id,\"amount", "the header: field 2 has a quote that is not closed");
     }
+
+    const NO_OBJECT: &str =
+        r#"it is no JSON object: a line is one, such as {"wallet_id": 1, "currency": "USD", "amount": 5}"#;
 
     #[test]
     fn json_lines_are_read_exactly() {
@@ -319,16 +253,26 @@ mod tests {
         );
         check_json(r#"{"wallet_id":"7","amount":null}"#, "7 - - - -");
         check_json(r#"{"wallet_id":7,"amount":0e5}"#, "7 - - - 0 EUR");
-        check_json(r#"{"wallet_id":true}"#, "wallet_id and amount are numbers, or strings that hold one");
-        for bad in [
-            r#"{"wallet_id":1,"ammount":1}"#,
-            "[1]",
-            "nonsense",
-            r#"{"wallet_id":1,"wallet_id":2}"#,
-            r#"{"wallet_id":1,"labels":{"a":1}}"#,
+        for (record, expected) in [
+            (r#"{"wallet_id":true}"#, "wallet_id must be a number, or a string that holds one"),
+            (r#"{"wallet_id":1,"amount":[]}"#, "amount must be a number, or a string that holds one"),
+            (r#"{"wallet_id":1,"name":7}"#, "name must be a string"),
+            (r#"{"wallet_id":1,"currency":["USD"]}"#, "currency must be a string"),
+            (r#"{"wallet_id":1,"labels":{"a":1}}"#, "{\"a\":1}: labels are a JSON object of strings"),
+            (r#"{"wallet_id":1,"labels":["a"]}"#, "[\"a\"]: labels are a JSON object of strings"),
+            (
+                r#"{"wallet_id":1,"ammount":1}"#,
+                "unknown field `ammount`, expected one of `wallet_id`, `external_id`, `name`, `labels`, `currency`, `amount`",
+            ),
+            (r#"{"wallet_id":1,"wallet_id":2}"#, "duplicate field `wallet_id`"),
+            ("[401,null,null,null,\"USD\",1]", NO_OBJECT),
+            ("[1]", NO_OBJECT),
+            ("401", NO_OBJECT),
+            ("nonsense", NO_OBJECT),
+            (r#"{"wallet_id":1"#, "it is no JSON: EOF while parsing an object at byte 14"),
+            (r#"{"wallet_id":1}{"wallet_id":2}"#, "it is no JSON: trailing characters at byte 16"),
         ] {
-            let reason = said(Reader::of_json(None).read(bad));
-            assert!(reason.starts_with("it is no such object: "), "{bad}: {reason}");
+            check_json(record, expected);
         }
         check_json(
             r#"{"wallet_id":1,"external_id":""}"#,

@@ -17,6 +17,7 @@ use super::records::Format;
 use super::refused::Refused;
 use super::wallets::{self, Missing, Naming, Wallet};
 use crate::cli::connect::{self, statement_failed};
+use crate::cli::failure::Failure;
 use crate::cli::{INTERRUPTED, output};
 use crate::ledger::{Currencies, Money};
 use crate::settings::Settings;
@@ -81,6 +82,7 @@ pub async fn import(
 ) -> anyhow::Result<(Tally, anyhow::Result<()>)> {
     let mut connection = connect::database(settings).await?;
     let file::Reading { mut chunks, header, bytes } = file::read(&arguments.file, format, arguments.currency).await?;
+    let refused = Refused::open(arguments.refused.as_deref(), &arguments.file, header.as_deref())?;
     let interrupted = listen_for_interrupts()?;
     if !arguments.dry_run {
         // Someone may have given out ids by hand and left the sequence where it was.
@@ -88,7 +90,7 @@ pub async fn import(
     }
     let began = Instant::now();
     let mut import = Import {
-        refused: Refused::open(arguments.refused.as_deref(), &arguments.file, header.as_deref())?,
+        refused,
         currencies: currencies::list(&mut connection).await.map_err(statement_failed)?,
         connection: &mut connection,
         books: Books::open(settings, arguments.name.clone())?,
@@ -98,7 +100,7 @@ pub async fn import(
         bar: bar(bytes)?,
         interrupted,
     };
-    let result = import.chunks(&mut chunks).await;
+    let result = import.chunks(&mut chunks).await.and_then(|()| import.has_lines());
     let Import { connection, books, refused, mut tally, bar, .. } = import;
     bar.finish_and_clear();
     // A database that has failed is asked nothing more.
@@ -181,6 +183,15 @@ impl Import<'_> {
         }
         self.tally.is_interrupted = self.is_interrupted();
         failed
+    }
+
+    /// A file without any is more likely a query that found nobody than what was meant.
+    fn has_lines(&self) -> anyhow::Result<()> {
+        if self.tally.lines == 0 && !self.tally.is_interrupted {
+            let hint = "look at what wrote it: a query without rows, another database?";
+            return Err(Failure::new("there is no line to import in the file", hint).into());
+        }
+        Ok(())
     }
 
     fn is_interrupted(&self) -> bool {

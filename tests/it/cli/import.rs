@@ -1,5 +1,7 @@
 //! `purser import`: wallets and opening balances of an older system, on real servers.
 
+mod broken;
+
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -170,20 +172,19 @@ async fn refused_lines_are_told_with_their_numbers_and_kept_to_be_corrected() {
         "line 7: -1: an opening balance cannot be below zero",
         "line 8: it has 3 fields, the header 4",
         "line 9: nine: a wallet_id is a whole number",
+        "line 10: a quote is opened and not closed in this line",
+        "line 11: the quote that is opened in line 10 may reach to here",
         "line 14: this import has given the wallet another opening balance in USD already",
         "line 15: it has neither a wallet_id nor an external_id",
     ];
     // What two lines say against each other, as 12 and 13 do, is known only when one of them is booked.
-    import(bad, &["--dry-run"]).expect(1, &reasons).expect(1, &["3 to book", "refused: 10 lines"]);
+    import(bad, &["--dry-run"]).expect(1, &reasons).expect(1, &["2 to book", "refused: 12 lines"]);
     let contradiction = "line 13: this import has given the wallet another opening balance in USD already";
     import(bad, &["--refused", refused.name()])
         .expect(1, &reasons)
-        .expect(1, &[contradiction, "wallets: 4 added", "2 booked, 0 there already", "refused: 11 lines"]);
+        .expect(1, &[contradiction, "wallets: 3 added", "1 booked, 0 there already", "refused: 13 lines"]);
     let before = books(&database).await;
-    assert_eq!(
-        before, "1 a USD:10\n2 b USD:20\n3\n5\n6\n10 two\nlines USD:10\n11 USD:11",
-        "a wallet is made although its amount is refused"
-    );
+    assert_eq!(before, "1 a USD:10\n2 b USD:20\n3\n5\n6\n11 USD:11", "a wallet is made although its amount is refused");
 
     // They are kept as they were, each below its reason.
     let kept = refused.text();
@@ -193,8 +194,8 @@ async fn refused_lines_are_told_with_their_numbers_and_kept_to_be_corrected() {
     {
         assert!(kept.contains(pair), "{pair} is not in {kept}");
     }
-    assert_eq!(kept.lines().filter(|line| line.starts_with("# purser: ")).count(), 11);
-    import(&kept, &[]).expect(1, &["refused: 11 lines", "wallets: 0 added", "0 booked"]);
+    assert_eq!(kept.lines().filter(|line| line.starts_with("# purser: ")).count(), 13);
+    import(&kept, &[]).expect(1, &["refused: 13 lines", "wallets: 0 added", "0 booked"]);
     let corrected = kept.replace("8,,USD\n", "8,,USD,8\n").replace("nine", "9").replace("5,,XXX,1", "5,,EUR,1");
     let corrected: String = corrected
         .lines()
@@ -221,8 +222,11 @@ async fn a_file_that_cannot_be_understood_changes_nothing_and_one_that_ends_earl
     assert_eq!(books(&database).await, "NULL");
     let long = format!("wallet_id,name,currency,amount\n1,,USD,1\n2,{},USD,2\n3,,USD,3\n", "x".repeat(200_000));
     import(&long).expect(1, &["line 3: it is longer than 131072 bytes", "2 booked", "refused: 1 line"]);
-    let said = import("wallet_id,name,currency,amount\n4,,USD,4\n5,\"Eve,USD,5\n6,,USD,6\n");
-    said.expect(1, &["error: line 3: a quote is opened and not closed", "1 booked"]);
+    let long = format!("wallet_id,name,currency,amount\n4,,USD,4\n5,\"{}\n6,,USD,6\n", "x".repeat(5_000_000));
+    // It is not read to its end, which stdin would notice.
+    let long = OwnFile::new("csv", &long);
+    run_on(&database, &["import", long.name()])
+        .expect(1, &["error: line 3: a quote is opened and not closed", "1 booked"]);
     assert_eq!(books(&database).await, "1 USD:1\n3 USD:3\n4 USD:4");
     database.execute("UPDATE wallets SET closed_at = now() WHERE id = 3").await;
     import("wallet_id,currency,amount\n3,EUR,1\n").expect(1, &["line 2: 1 EUR: the wallet is closed"]);
