@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use uuid::Uuid;
 
 use super::body::Object;
-use super::operation::{Attached, Movement, Unfit, amount, amount_schema, key_schema, mode, money};
-use super::{field, labels};
+use super::field;
+use super::operation::{Attached, Movement, Unfit, amount, key_schema, mode, money};
 use crate::ledger::{Cause, Kind, Lifetime, Request, Rest, Terms, TransactionId, WalletId};
 
 /// Operations that come together.
@@ -33,7 +34,8 @@ pub struct NewBatch {
     pub idempotency_key: Option<String>,
 }
 
-/// One operation of a batch. Each kind takes the fields that it takes by itself.
+/// One operation of a batch. Each kind takes the fields that it takes by itself, within the same limits. Here the document does not repeat them: what is
+/// beyond them is refused for its operation only, in an answer of 200, where operations stand for themselves.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"kind": "transfer", "wallet_id": 1, "to_wallet_id": 2, "currency": "USD", "amount": "1.50"}))]
@@ -41,20 +43,19 @@ pub struct BatchOperation {
     /// What is asked.
     pub kind: BatchKind,
     /// In whose line it stands.
-    #[schema(minimum = 1)]
     #[serde(deserialize_with = "field::integer")]
     pub wallet_id: i64,
     /// Who receives a transfer.
-    #[schema(minimum = 1, nullable = false)]
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "field::integer_if_given")]
     pub to_wallet_id: Option<i64>,
     /// The currency's code.
-    #[schema(min_length = 1, max_length = 16, nullable = false)]
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub currency: Option<String>,
     /// Greater than zero, in major units.
-    #[schema(schema_with = amount_schema, required = false)]
-    #[serde(default, deserialize_with = "field::not_null")]
+    #[schema(schema_with = number_or_text, required = false)]
+    #[serde(default, deserialize_with = "field::number_or_text")]
     pub amount: Option<Box<RawValue>>,
     /// The transaction that a confirm, cancel, extend or reverse is about.
     #[schema(nullable = false)]
@@ -67,7 +68,7 @@ pub struct BatchOperation {
     #[serde(default)]
     pub wait_for_funds: bool,
     /// In seconds.
-    #[schema(minimum = 1, maximum = 315360000, nullable = false)]
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "field::integer_if_given")]
     pub expires_in: Option<i64>,
     /// Of a confirm: whether the rest goes back.
@@ -75,23 +76,23 @@ pub struct BatchOperation {
     #[serde(rename = "final", default, deserialize_with = "field::not_null")]
     pub is_final: Option<bool>,
     /// As of a new transaction.
-    #[schema(schema_with = labels::schema, required = false)]
+    #[schema(required = false)]
     #[serde(default, deserialize_with = "crate::wire::labels::each_once")]
     pub labels: BTreeMap<String, String>,
     /// As of a new transaction.
-    #[schema(max_length = 1000, nullable = false, pattern = "^[^\\u0000]*$")]
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub description: Option<String>,
     /// As of a new transaction.
-    #[schema(minimum = 1, nullable = false)]
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "field::integer_if_given")]
     pub service_id: Option<i64>,
     /// As of a new transaction.
-    #[schema(min_length = 1, max_length = 255, nullable = false, pattern = "^[^\\u0000]*$")]
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub order_id: Option<String>,
     /// Its own key, where it stands for itself.
-    #[schema(schema_with = key_schema, required = false)]
+    #[schema(nullable = false)]
     #[serde(default, deserialize_with = "field::not_null")]
     pub idempotency_key: Option<String>,
 }
@@ -108,6 +109,13 @@ pub enum BatchKind {
     Extend,
     Reverse,
     Balance,
+}
+
+fn number_or_text() -> Schema {
+    let one_of = [Type::String, Type::Number].map(|of_type| ObjectBuilder::new().schema_type(of_type).build());
+    let [text, number] = one_of;
+    let description = Some("Greater than zero, in major units, exact.");
+    Schema::OneOf(OneOfBuilder::new().item(text).item(number).description(description).build())
 }
 
 impl BatchOperation {

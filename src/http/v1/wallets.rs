@@ -240,7 +240,8 @@ pub async fn change(
     let is_named = asked.external_id.is_some() || asked.name.is_some() || labels.is_some();
     if asked.status.is_some() && is_named {
         // The one takes the wallet's line, the other does not: one of them could be refused when the other is done.
-        return Err(Fault::BodyInvalid.because("status is changed by itself, not together with other fields"));
+        let reason = "status is changed by itself, not together with other fields".to_owned();
+        return Err(wire::Refusal { code: "contradiction", status: 422, reason, item: None }.into());
     }
     match asked.status {
         Some(OpenOrBlocked::Open) => stand(&context, id, ledger::Standing::Open).await?,

@@ -40,7 +40,7 @@ async fn a_wallet_is_made_found_and_renamed() {
     assert_eq!((twice.status, &twice.json()["code"]), (400, &json!("body_invalid")), "{twice:?}");
     refused(&app, "POST", "/v1/wallets", json!({ "id": 1_000_000_000_000_001_i64 }), 400, "body_invalid").await;
     // The two could not be done as one.
-    refused(&app, "PATCH", "/v1/wallets/1", json!({"status": "blocked", "name": "x"}), 400, "body_invalid").await;
+    refused(&app, "PATCH", "/v1/wallets/1", json!({"status": "blocked", "name": "x"}), 422, "contradiction").await;
     let no_json = app.post_bytes("/v1/wallets", "text/plain", "{}").await;
     assert_eq!((no_json.status, no_json.json()["code"].clone()), (415, json!("unsupported_content_type")));
     let no_method = app.send("PUT", &path, &json!({})).await;
