@@ -5,6 +5,7 @@
 
 pub mod auth;
 mod dialects;
+mod dictionary;
 mod endpoint;
 mod error;
 mod extract;
