@@ -5,7 +5,7 @@ use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, Route, guard};
 
-use super::auth::{Access, Rule};
+use super::auth::{ANY_METHOD, Access, Rule};
 use super::error::Unserved;
 use super::server::{self, Context};
 pub use crate::store::keys::Scope;
@@ -13,7 +13,7 @@ pub use crate::store::keys::Scope;
 /// One method of one path.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
-    /// Upper case. One that is GET serves HEAD, too.
+    /// Upper case. One that is GET serves HEAD, too; [`ANY_METHOD`] is every method.
     pub method: &'static str,
     /// As actix and OpenAPI both write it: `/v1/wallets/{id}`.
     pub path: &'static str,
@@ -41,6 +41,11 @@ impl Endpoint {
         Self { method: "GET", path, slashed: None, access: Access::Open, handler }
     }
 
+    /// Answers every method alike, whoever may look: where nothing is served, and that is to be said in a dialect's words.
+    pub const fn any(path: &'static str, handler: fn() -> Route) -> Self {
+        Self::new(ANY_METHOD, path, Scope::Read, handler)
+    }
+
     /// Serves it at this path, too: its own with a slash at its end.
     pub const fn or_at(self, slashed: &'static str) -> Self {
         Self { slashed: Some(slashed), ..self }
@@ -58,6 +63,7 @@ impl Endpoint {
             "POST" => route.guard(guard::Post()),
             "PATCH" => route.guard(guard::Patch()),
             "DELETE" => route.guard(guard::Delete()),
+            ANY_METHOD => route,
             method => unreachable!("no table names the method {method}"),
         }
     }

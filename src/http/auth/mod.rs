@@ -47,7 +47,7 @@ use known::{KnownKeys, Unreadable};
 use rule::Rules;
 
 pub use key::KeySecret;
-pub use rule::{Access, Rule};
+pub use rule::{ANY_METHOD, Access, Rule};
 pub use start::{UnsafeStart, check_start};
 
 /// The longest a request waits for the keys to be read.

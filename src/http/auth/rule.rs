@@ -6,6 +6,9 @@ use actix_web::http::Method;
 
 use crate::store::keys::Scope;
 
+/// Stands for every method.
+pub const ANY_METHOD: &str = "*";
+
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -18,7 +21,7 @@ pub enum Access {
 /// The access to one method of one route.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// GET stands for HEAD, too.
+    /// GET stands for HEAD, too, [`ANY_METHOD`] for all of them.
     pub method: &'static str,
     /// The route's pattern, as it is declared: `/v1/wallets/{id}`.
     pub path: &'static str,
@@ -64,7 +67,8 @@ impl Rules {
     /// The access to a route; a route or a method that nobody wrote a rule for is for administrators.
     pub fn access(&self, method: &Method, pattern: &str) -> Access {
         let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-        let rule = self.0.get(pattern).and_then(|rules| rules.iter().find(|rule| rule.method == method));
+        let is_of_method = |rule: &&Rule| [method, ANY_METHOD].contains(&rule.method);
+        let rule = self.0.get(pattern).and_then(|rules| rules.iter().find(is_of_method));
         rule.map_or(Access::Needs(Scope::Admin), |rule| rule.access)
     }
 }
@@ -75,7 +79,8 @@ mod tests {
 
     #[test]
     fn what_has_no_rule_is_for_administrators() {
-        let rules = Rules::new([Rule::read("GET", "/a"), Rule::write("POST", "/a"), Rule::open("GET", "/b/{id}")]);
+        let rules = [Rule::read("GET", "/a"), Rule::write("POST", "/a"), Rule::open("GET", "/b/{id}")];
+        let rules = Rules::new(rules.into_iter().chain([Rule::read(ANY_METHOD, "/c")]));
         let check = |method: Method, pattern, expected| {
             assert_eq!(rules.access(&method, pattern), expected, "{method} {pattern}");
         };
@@ -86,6 +91,8 @@ mod tests {
         check(Method::GET, "/b/{id}", Access::Open);
         check(Method::POST, "/b/{id}", Access::Needs(Scope::Admin));
         check(Method::GET, "/b", Access::Needs(Scope::Admin));
+        check(Method::GET, "/c", Access::Needs(Scope::Read));
+        check(Method::from_bytes(b"BREW").unwrap(), "/c", Access::Needs(Scope::Read));
         check(Method::from_bytes(b"get").unwrap(), "/a", Access::Needs(Scope::Admin));
     }
 }

@@ -1,60 +1,50 @@
-//! Payments in the order of their timestamps, read in that of their ids, for which there is an index.
+//! Transactions in the order of their moments, read in that of their ids, for which there is an index.
 //!
-//! A payment's id holds the moment of its receipt by the clock of the instance that received it, its timestamp is the database's when it was written,
-//! which is later. So a payment that was read can be followed in time only by such as were received before its timestamp: each waits here until the
+//! A transaction's id holds the moment of its receipt by the clock of the instance that received it, its `created_at` is the database's when it was
+//! written, which is later. So one that was read can be followed in time only by such as were received before its moment: each waits here until the
 //! ids have come past it, by as much as clocks may differ. Sorting all of them in the database would cost the whole table for each list, or an
-//! index on the timestamp, which each posting would pay for; and a caller who reads slowly would hold a connection.
+//! index on the moment, which each posting would pay for; and a caller who reads slowly would hold a connection.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
+use std::mem;
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-/// How far an instance's clock may be ahead of the database's. Where it is more, payments of that instance may come later in the list than they should.
+/// How far an instance's clock may be ahead of the database's. Where it is more, transactions of that instance may come later than they should.
 const CLOCK_AHEAD_MAX: Duration = Duration::seconds(10);
 /// Where a UUIDv7 holds the milliseconds since 1970.
 const MILLISECOND_SHIFT: u32 = 80;
 
-/// How far a list has come: what was read and has to wait is as much as is paid in [`CLOCK_AHEAD_MAX`].
+/// How far a list has come: what was read and has to wait is as much as is written in [`CLOCK_AHEAD_MAX`]. `T` is what is made of a transaction.
 #[derive(Debug, Default)]
-pub struct Reading {
-    /// By timestamp, then by id.
-    waiting: BinaryHeap<Reverse<(OffsetDateTime, Uuid, String)>>,
+pub struct Reading<T> {
+    waiting: BTreeMap<(OffsetDateTime, Uuid), T>,
     last_id: Option<Uuid>,
 }
 
-impl Reading {
+impl<T> Reading<T> {
     /// After which id to read on.
     pub fn after(&self) -> Option<Uuid> {
         self.last_id
     }
 
-    /// The payment of the next id, with its timestamp, as it is written.
-    pub fn add(&mut self, written_at: OffsetDateTime, id: Uuid, item: String) {
+    /// What is made of the transaction of the next id, which was written at this moment.
+    pub fn add(&mut self, written_at: OffsetDateTime, id: Uuid, item: T) {
         self.last_id = Some(id);
-        self.waiting.push(Reverse((written_at, id, item)));
+        self.waiting.insert((written_at, id), item);
     }
 
-    /// Those before which none can come any more.
-    pub fn take(&mut self) -> Vec<String> {
-        let until = self.last_id.map(|id| received_at(id) - CLOCK_AHEAD_MAX);
-        self.take_while(|written_at| until.is_some_and(|until| written_at < until))
+    /// Those before which none can come any more; of one moment, by id.
+    pub fn take(&mut self) -> Vec<T> {
+        let Some(last_id) = self.last_id else { return Vec::new() };
+        let still_waiting = self.waiting.split_off(&(received_at(last_id) - CLOCK_AHEAD_MAX, Uuid::nil()));
+        mem::replace(&mut self.waiting, still_waiting).into_values().collect()
     }
 
     /// All that wait: there are no more ids.
-    pub fn take_all(&mut self) -> Vec<String> {
-        self.take_while(|_| true)
-    }
-
-    fn take_while(&mut self, is_due: impl Fn(OffsetDateTime) -> bool) -> Vec<String> {
-        let mut items = Vec::new();
-        while let Some(Reverse((written_at, ..))) = self.waiting.peek()
-            && is_due(*written_at)
-        {
-            items.extend(self.waiting.pop().map(|Reverse((.., item))| item));
-        }
-        items
+    pub fn take_all(&mut self) -> Vec<T> {
+        mem::take(&mut self.waiting).into_values().collect()
     }
 }
 
@@ -80,22 +70,24 @@ mod tests {
         uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid()
     }
 
-    /// Each payment is the millisecond of its receipt and how much later it was written; what is taken after each is between `|`.
+    /// Each transaction is the millisecond of its receipt and how much later it was written; what is taken after each is between `|`.
     #[track_caller]
-    fn check(payments: &[(i64, i64)], expected: &str) {
+    fn check(transactions: &[(i64, i64)], expected: &str) {
         let mut reading = Reading::default();
         let mut taken: Vec<String> = Vec::new();
-        for (received, later) in payments {
+        for (received, later) in transactions {
             reading.add(moment(received + later), id(*received), received.to_string());
             taken.push(reading.take().join(" "));
         }
         taken.push(reading.take_all().join(" "));
-        assert_eq!(taken.join("|"), expected, "{payments:?}");
-        assert!(reading.after() == payments.last().map(|(received, _)| id(*received)) && reading.take_all().is_empty());
+        assert_eq!(taken.join("|"), expected, "{transactions:?}");
+        assert!(
+            reading.after() == transactions.last().map(|(received, _)| id(*received)) && reading.take_all().is_empty()
+        );
     }
 
     #[test]
-    fn payments_come_in_the_order_in_which_they_were_written() {
+    fn transactions_come_in_the_order_in_which_they_were_written() {
         check(&[], "");
         check(&[(1, 5), (2, 1), (3, 9)], "|||2 1 3");
         // Of one moment, by id.
