@@ -40,6 +40,8 @@ TEXT
 readonly POSTGRES_PORT_FIRST=21432
 readonly AMQP_PORT_FIRST=21672
 readonly POSTGRES_VERSION_MIN=15
+readonly SHARED_BUFFERS_MB_MIN=128
+readonly SHARED_BUFFERS_MB_MAX=1024
 readonly READY_SECONDS_MAX=120
 readonly STOP_SECONDS_MAX=60
 readonly LOG_BYTES_MAX=20000000
@@ -347,7 +349,7 @@ project_name() {
 
 compose() {
   POSTGRES_PORT=$POSTGRES_PORT AMQP_PORT=$AMQP_PORT RABBITMQ_MANAGEMENT_PORT=$DIST_PORT \
-    docker compose --project-directory "$ROOT" --file "$ROOT/docker-compose.yml" \
+    POSTGRES_SHARED_BUFFERS=$(shared_buffers) docker compose --project-directory "$ROOT" --file "$ROOT/docker-compose.yml" \
     --project-name "$(project_name)" "$@"
 }
 
@@ -893,6 +895,18 @@ postgres_env() {
   as_user "$POSTGRES_USER_NAME" env -i PATH="$PATH" HOME="$DATA" LC_ALL=C.UTF-8 "$@"
 }
 
+# A quarter of the memory, as PostgreSQL's manual advises, but no more than 1 GB: this machine has other things to do.
+# It is taken when it is used. With less than the indexes need, each batch evicts what the next one wants.
+shared_buffers() {
+  local kilobytes megabytes
+  # Elsewhere than on Linux, where only Docker's own machine has it, the least must do.
+  kilobytes=$(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo 2>/dev/null || true)
+  megabytes=$((${kilobytes:-0} / 4 / 1024))
+  if ((megabytes < SHARED_BUFFERS_MB_MIN)); then megabytes=$SHARED_BUFFERS_MB_MIN; fi
+  if ((megabytes > SHARED_BUFFERS_MB_MAX)); then megabytes=$SHARED_BUFFERS_MB_MAX; fi
+  echo "${megabytes}MB"
+}
+
 launch_postgres() {
   local folder=$DATA/postgres pid=''
   if [[ ! -e $folder ]]; then create_cluster; fi
@@ -913,7 +927,7 @@ launch_postgres() {
     echo "port = $POSTGRES_PORT"
     echo "unix_socket_directories = ''"
     echo "max_connections = 200"
-    echo "shared_buffers = '256MB'"
+    echo "shared_buffers = '$(shared_buffers)'"
     echo "max_wal_size = '4GB'"
     echo "timezone = 'UTC'"
     echo "log_timezone = 'UTC'"

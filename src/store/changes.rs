@@ -1,4 +1,8 @@
 //! What a batch writes: one statement for what nearly every batch writes, and one each for what few do.
+//!
+//! Each column goes as one array, and `unnest` stands in the SELECT's list, once for each: there PostgreSQL steps through all of them side by side. In
+//! FROM, one `unnest` of many arrays means the same, but every array is first copied into a buffer of its own, which cost 0.6 us a row of ten columns
+//! (0.9 instead of 0.25).
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -23,20 +27,21 @@ pub async fn save(db_tx: &mut DbTx, changes: &Changes, now: Timestamp) -> Result
         "WITH new_transactions AS (
              INSERT INTO transactions (id, wallet_id, to_wallet_id, kind, status, rejection, currency, amount,
                  idempotency_key, fingerprint, created_at)
-             SELECT new.*, $27
-             FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                 $8::numeric[], $9::text[], $10::bytea[]) AS new
+             SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::text[]),
+                 unnest($6::text[]), unnest($7::text[]), unnest($8::numeric[]), unnest($9::text[]), unnest($10::bytea[]), $27
          ), new_entries AS (
              INSERT INTO entries (wallet_id, currency, seq, transaction_id, available_delta, held_delta,
                  incoming_delta, available, held, incoming, created_at)
-             SELECT new.*, $27
-             FROM unnest($11::bigint[], $12::text[], $13::bigint[], $14::uuid[], $15::numeric[], $16::numeric[],
-                 $17::numeric[], $18::numeric[], $19::numeric[], $20::numeric[]) AS new
+             SELECT unnest($11::bigint[]), unnest($12::text[]), unnest($13::bigint[]), unnest($14::uuid[]),
+                 unnest($15::numeric[]), unnest($16::numeric[]), unnest($17::numeric[]), unnest($18::numeric[]),
+                 unnest($19::numeric[]), unnest($20::numeric[]), $27
          )
          UPDATE balances
          SET available = new.available, held = new.held, incoming = new.incoming, seq = new.seq, waiting = new.waiting
-         FROM unnest($21::bigint[], $22::text[], $23::numeric[], $24::numeric[], $25::numeric[], $26::bigint[],
-             $28::integer[]) AS new (wallet_id, currency, available, held, incoming, seq, waiting)
+         FROM (
+             SELECT unnest($21::bigint[]), unnest($22::text[]), unnest($23::numeric[]), unnest($24::numeric[]),
+                 unnest($25::numeric[]), unnest($26::bigint[]), unnest($28::integer[])
+         ) AS new (wallet_id, currency, available, held, incoming, seq, waiting)
          WHERE balances.wallet_id = new.wallet_id AND balances.currency = new.currency",
     )
     .bind(transactions.id)
@@ -82,11 +87,11 @@ pub async fn save_with_more(db_tx: &mut DbTx, changes: &Changes, now: Timestamp)
         "INSERT INTO transactions (id, wallet_id, to_wallet_id, kind, status, rejection, currency, amount, idempotency_key,
              fingerprint, original_id, original_status, batch_id, failed_item, confirmed, waiting_number, expires_at,
              finished_at, labels, description, service_id, order_id, reference, created_at)
-         SELECT new.*, $24
-         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::numeric[],
-             $9::text[], $10::bytea[], $11::uuid[], $12::text[], $13::uuid[], $14::integer[], $15::numeric[],
-             $16::bigint[], $17::timestamptz[], $18::timestamptz[], $19::jsonb[], $20::text[], $21::bigint[],
-             $22::text[], $23::text[]) AS new",
+         SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::text[]),
+             unnest($6::text[]), unnest($7::text[]), unnest($8::numeric[]), unnest($9::text[]), unnest($10::bytea[]),
+             unnest($11::uuid[]), unnest($12::text[]), unnest($13::uuid[]), unnest($14::integer[]), unnest($15::numeric[]),
+             unnest($16::bigint[]), unnest($17::timestamptz[]), unnest($18::timestamptz[]), unnest($19::jsonb[]),
+             unnest($20::text[]), unnest($21::bigint[]), unnest($22::text[]), unnest($23::text[]), $24",
     )
     .bind(transactions.id)
     .bind(transactions.wallet_id)
