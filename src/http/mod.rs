@@ -11,6 +11,7 @@ mod error;
 mod extract;
 mod measure;
 mod ops;
+mod parameters;
 mod rate;
 mod server;
 mod submit;
