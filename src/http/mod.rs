@@ -12,6 +12,7 @@ mod extract;
 mod measure;
 mod ops;
 mod pages;
+mod parameters;
 mod rate;
 mod server;
 mod submit;

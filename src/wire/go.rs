@@ -5,6 +5,8 @@
 
 mod render;
 mod syntax;
+mod text;
+mod validation;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,9 +17,11 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::request::Value;
-pub use render::render;
+pub use render::{render, time_to_millisecond};
+pub use text::{integer, uuid};
+pub use validation::Validation;
 
-/// What Go says of JSON that it cannot read.
+/// What Go says of what it cannot read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     text: String,
@@ -44,7 +48,7 @@ pub enum Sort {
         /// How many bytes were read when it showed.
         offset: usize,
     },
-    /// Any other: the text ends too early.
+    /// Any other, such as a text that ends too early.
     Other,
 }
 

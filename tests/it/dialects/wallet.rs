@@ -295,7 +295,7 @@ async fn what_the_database_says_stays_inside() {
     check("GET", "/wallets?after=0", 500, "Internal Server Error").await;
     check("GET", "/wallets/1/transactions", 500, "Internal Server Error").await;
     check("POST", "/wallets", 500, "Internal Server Error").await;
-    check("GET", "/wallets/1/balance", 500, "the operation could not be stored").await;
+    check("GET", "/wallets/1/balance", 500, "Internal Server Error").await;
     // Without its tables, it counts as away.
     app.database.execute("DROP VIEW wallets").await;
     check("GET", "/wallets/1", 503, "the database is away; nothing was applied, ask again later").await;
