@@ -52,22 +52,12 @@ pub const DIALECT: Dialect = Dialect {
         Endpoint::new("POST", "/wallets/{id}/transactions/{transaction}/void", Scope::Write, || web::to(void)),
         Endpoint::get("/transactions", || web::to(search_transactions)),
         // What is left below them, after all others: the first that fits serves.
-        nothing_at("GET", NO_WALLET),
-        nothing_at("POST", NO_WALLET),
-        nothing_at("PATCH", NO_WALLET),
-        nothing_at("DELETE", NO_WALLET),
-        nothing_at("GET", BELOW_WALLET),
-        nothing_at("POST", BELOW_WALLET),
-        nothing_at("PATCH", BELOW_WALLET),
-        nothing_at("DELETE", BELOW_WALLET),
+        nothing_at("/wallets/"),
+        nothing_at("/wallets/{id}/{rest:.*}"),
     ],
-    refuse: |_, path, unserved| No::from(served_at(path, unserved)).error_response(),
+    refuse: |_, _, unserved| No::from(unserved).error_response(),
     start_at_zero: |_| {},
 };
-/// A wallet's path without its id.
-const NO_WALLET: &str = "/wallets/";
-/// What is below a wallet, whatever it is.
-const BELOW_WALLET: &str = "/wallets/{id}/{rest:.*}";
 
 /// What a fingerprint is called among the references of all dialects.
 const FINGERPRINT: &str = "wallet:fingerprint:";
@@ -257,16 +247,8 @@ async fn search_transactions(context: Data<Context>, request: HttpRequest) -> Re
 }
 
 /// That nothing is served there is said in its words.
-const fn nothing_at(method: &'static str, path: &'static str) -> Endpoint {
-    Endpoint::new(method, path, Scope::Read, || {
-        web::to(async || Err::<HttpResponse, No>(Unserved::RouteUnknown.into()))
-    })
-}
-
-/// Where nothing is served no method is the wrong one.
-fn served_at(path: &str, unserved: Unserved) -> Unserved {
-    let is_nothing = [NO_WALLET, BELOW_WALLET].contains(&path);
-    if is_nothing && unserved == Unserved::MethodNotAllowed { Unserved::RouteUnknown } else { unserved }
+const fn nothing_at(path: &'static str) -> Endpoint {
+    Endpoint::any(path, || web::to(async || Err::<HttpResponse, No>(Unserved::RouteUnknown.into())))
 }
 
 /// The body as text. One that is empty is `null`, which to Go leaves every field at zero.
