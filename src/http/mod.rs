@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod extract;
 mod measure;
+mod month;
 mod ops;
 mod rate;
 mod server;
