@@ -6,6 +6,7 @@
 pub mod auth;
 mod dialects;
 mod dictionary;
+mod document;
 mod endpoint;
 mod error;
 mod extract;
@@ -13,6 +14,7 @@ mod measure;
 mod month;
 mod ops;
 mod rate;
+mod report_file;
 mod server;
 mod submit;
 mod tls;
