@@ -6,14 +6,17 @@
 pub mod auth;
 mod dialects;
 mod dictionary;
+mod document;
 mod endpoint;
 mod error;
 mod extract;
 mod measure;
+mod month;
 mod ops;
 mod pages;
 mod parameters;
 mod rate;
+mod report_file;
 mod server;
 mod submit;
 mod tls;

@@ -10,7 +10,7 @@ mod currencies;
 mod cursor;
 mod field;
 mod labels;
-mod moment;
+pub mod moment;
 mod openapi;
 mod operation;
 mod operations;

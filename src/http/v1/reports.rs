@@ -6,13 +6,13 @@ use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, rt};
 use serde::Serialize;
-use time::{Date, Month, OffsetDateTime, UtcOffset};
 use utoipa::ToSchema;
 
 use super::query::{Query, invalid};
 use super::table;
 use crate::http::endpoint::Endpoint;
 use crate::http::error::{Fault, Problem};
+use crate::http::month::CalendarMonth;
 use crate::http::server::Context;
 use crate::store::reports::{self, RevenueRow};
 use crate::store::services;
@@ -65,7 +65,7 @@ pub struct Revenue {
 )]
 pub async fn revenue(context: Data<Context>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
-    let month = query.parsed("month", "a month such as 2026-11, from 1900 to 2199", CalendarMonth::parse)?;
+    let month = query.parsed("month", "a month such as 2026-11, from 1900 to 2199", parse_month)?;
     query.finish()?;
     let month = month.ok_or_else(|| invalid("month must be given, such as 2026-11"))?;
     let form = if table::wants_csv(&request) { Form::Csv } else { Form::Json };
@@ -73,8 +73,9 @@ pub async fn revenue(context: Data<Context>, request: HttpRequest) -> Result<Htt
     // Whoever cannot begin is told so. Later pieces wait for their turn: the status has been sent, and a client that reads slowly keeps no other
     // from its report.
     let (turns, turn) = (Arc::clone(&context.reports), context.admit_report()?);
-    let body = table::in_pieces(Some((Some(turn), form.opening(&month.text)?, 0, true)), move |state| {
-        let (store, turns, from, to) = (store.clone(), Arc::clone(&turns), month.first, month.next);
+    let [from, to] = month.bounds();
+    let body = table::in_pieces(Some((Some(turn), form.opening(month)?, 0, true)), move |state| {
+        let (store, turns) = (store.clone(), Arc::clone(&turns));
         async move {
             // Its turn, what stands before this piece, the last service of the one before, and whether nothing was given yet.
             let Some((turn, mut piece, after, mut is_first)) = state else { return Ok(None) };
@@ -107,27 +108,14 @@ pub async fn revenue(context: Data<Context>, request: HttpRequest) -> Result<Htt
     Ok(response.content_type(form.content_type()).streaming(Box::pin(body.await?)))
 }
 
-/// A month, and where it begins and ends.
-struct CalendarMonth {
-    text: String,
-    first: OffsetDateTime,
-    next: OffsetDateTime,
-}
-
-impl CalendarMonth {
-    fn parse(text: &str) -> Option<Self> {
-        let (year, month) = text.split_once('-')?;
-        let is_number = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number(year, 4) || !is_number(month, 2) {
-            return None;
-        }
-        let year: i32 = year.parse().ok().filter(|year| (1900..2200).contains(year))?;
-        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-        let first =
-            |year, month| Some(Date::from_calendar_date(year, month, 1).ok()?.midnight().assume_offset(UtcOffset::UTC));
-        let next_year = if month == Month::December { year + 1 } else { year };
-        Some(Self { text: text.to_owned(), first: first(year, month)?, next: first(next_year, month.next())? })
+/// Such as 2026-11.
+fn parse_month(text: &str) -> Option<CalendarMonth> {
+    let (year, month) = text.split_once('-')?;
+    let is_number = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(year, 4) || !is_number(month, 2) {
+        return None;
     }
+    CalendarMonth::new(year.parse().ok()?, month.parse().ok()?).ok()
 }
 
 /// How a report is written.
@@ -145,10 +133,11 @@ impl Form {
         }
     }
 
-    fn opening(self, month: &str) -> Result<Vec<u8>, Problem> {
+    fn opening(self, month: CalendarMonth) -> Result<Vec<u8>, Problem> {
+        let (year, month) = month.numbers();
         match self {
             Self::Csv => table::csv([CSV_NAMES.map(str::to_owned)]),
-            Self::Json => Ok(format!(r#"{{"month":"{month}","items":["#).into_bytes()),
+            Self::Json => Ok(format!(r#"{{"month":"{year}-{month:02}","items":["#).into_bytes()),
         }
     }
 
@@ -186,9 +175,8 @@ mod tests {
     #[test]
     fn a_month_begins_and_ends_in_utc() {
         let check = |text: &str, expected: Option<(&str, &str)>| {
-            let month =
-                CalendarMonth::parse(text).map(|month| (moment::render(month.first), moment::render(month.next)));
-            assert_eq!(month.as_ref().map(|(first, next)| (first.as_str(), next.as_str())), expected, "{text}");
+            let month = parse_month(text).map(|month| month.bounds().map(moment::render));
+            assert_eq!(month.as_ref().map(|[first, next]| (first.as_str(), next.as_str())), expected, "{text}");
         };
         check("2026-11", Some(("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z")));
         check("2026-12", Some(("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z")));
