@@ -11,7 +11,7 @@ use super::state::{State, StoredBalance};
 use super::transaction::More;
 use super::{
     Answer, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Line, Operation, Original, Outcome,
-    ReferenceChanges, Refused, Rejection, Request, Standing, Status, Transaction, TransactionId, WalletId,
+    ReferenceChanges, Refused, Rejection, Request, Standing, Status, Stood, Transaction, TransactionId, WalletId,
 };
 
 /// Transactions that operations of the batch may turn out to have become earlier.
@@ -19,6 +19,7 @@ use super::{
 pub struct Answered {
     by_key: HashMap<(WalletId, IdempotencyKey), Transaction>,
     by_id: HashMap<TransactionId, Transaction>,
+    standings: HashMap<TransactionId, Standing>,
     items: HashMap<TransactionId, Vec<Transaction>>,
 }
 
@@ -35,6 +36,12 @@ impl Answered {
     /// Transactions found by the ids of the batch: these very operations were committed by an earlier try whose answer was lost.
     pub fn and_by_id(mut self, found: impl IntoIterator<Item = Transaction>) -> Self {
         self.by_id = found.into_iter().map(|transaction| (transaction.id, transaction)).collect();
+        self
+    }
+
+    /// What operations of the batch gave wallets in an earlier try whose answer was lost: carried out again they could undo what came after them.
+    pub fn and_standings(mut self, found: impl IntoIterator<Item = (TransactionId, Standing)>) -> Self {
+        self.standings = found.into_iter().collect();
         self
     }
 
@@ -65,6 +72,7 @@ pub struct Books {
     transactions: Vec<Transaction>,
     entries: Vec<Entry>,
     updates: Vec<Change>,
+    stood: Vec<Stood>,
 }
 
 /// What is to be written when the books close. Each wallet and currency once, each transaction once.
@@ -82,6 +90,8 @@ pub struct Changes {
     pub updates: Vec<Change>,
     /// The wallets that may do something else now.
     pub standings: Vec<(WalletId, Standing)>,
+    /// The operations on wallets' standings, in the order they were decided.
+    pub stood: Vec<Stood>,
     /// The references that name another transaction now, or none.
     pub references: ReferenceChanges,
 }
@@ -89,8 +99,8 @@ pub struct Changes {
 impl Books {
     /// Opens the books on what was read under the locks.
     pub fn open(state: State, answered: Answered) -> Self {
-        let (keys, transactions) = (HashMap::new(), Vec::new());
-        Self { state, answered, keys, transactions, entries: Vec::new(), updates: Vec::new() }
+        let (keys, transactions, entries) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { state, answered, keys, transactions, entries, updates: Vec::new(), stood: Vec::new() }
     }
 
     /// Decides one operation and folds it in, or finds what was decided before.
@@ -111,7 +121,13 @@ impl Books {
                     let line = first.filter(|_| transaction.more.is_some()).map(|entry| Box::new(Line::from(entry)));
                     Outcome { line, ..Outcome::of_record(transaction, Vec::new(), Replay::First) }
                 }
-                Ok(Done::Unrecorded(answer)) => outcome(request, Ok(answer)),
+                Ok(Done::Unrecorded(answer)) => {
+                    if let Answer::Standing(standing) = answer {
+                        // Also where nothing changed: the second try could find that something had.
+                        self.stood.push(Stood { id: operation.id, wallet: request.wallet(), standing });
+                    }
+                    outcome(request, Ok(answer))
+                }
                 Err(rejection) => self.refuse(operation, rejection),
             },
         }
@@ -136,7 +152,8 @@ impl Books {
             }
         }
         let updates = updates.into_values().collect();
-        Changes { transactions: self.transactions, entries: self.entries, updates, ..self.state.changes() }
+        let Self { transactions, entries, stood, .. } = self;
+        Changes { transactions, entries, updates, stood, ..self.state.changes() }
     }
 
     /// When the books were opened: the time of everything in them.
@@ -148,6 +165,9 @@ impl Books {
     fn find(&self, operation: &Operation) -> Option<Outcome> {
         if let Some(transaction) = self.answered.by_id.get(&operation.id) {
             return Some(self.given_before(operation, transaction, Replay::First));
+        }
+        if let Some(standing) = self.answered.standings.get(&operation.id) {
+            return Some(outcome(&operation.request, Ok(Answer::Standing(*standing))));
         }
         if !operation.request.is_write() {
             return None;
@@ -373,7 +393,7 @@ enum Done {
 impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.transactions.is_empty() && self.updates.is_empty() && self.standings.is_empty() && self.balances.is_empty()
+        self.transactions.is_empty() && self.updates.is_empty() && self.stood.is_empty() && self.balances.is_empty()
     }
 }
 

@@ -34,4 +34,4 @@ pub use reference::{Reference, ReferenceChanges};
 pub use state::{Known, Limits, State, StoredBalance, Waiting};
 pub use time::{Lifetime, Timestamp};
 pub use transaction::{Original, Status, Transaction, TransactionId};
-pub use wallet::{Standing, WalletId};
+pub use wallet::{Standing, Stood, WalletId};
