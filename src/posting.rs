@@ -33,7 +33,9 @@
 use crate::ledger::{
     Answered, Books, Kind, Operation, Outcome, Reference, ReferenceChanges, ServiceId, State, TransactionId, WalletId,
 };
-use crate::store::{DbTx, Store, StoreError, balances, changes, references, services, standings, transactions, wallets};
+use crate::store::{
+    DbTx, Store, StoreError, balances, changes, references, services, standings, transactions, wallets,
+};
 
 /// Whether an earlier try of the same operations may have been committed without our hearing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,7 +41,8 @@ pub async fn find_by_ids(
     .await?;
     let found = |(id, word): (Uuid, String)| {
         let standing = Standing::parse(&word);
-        let standing = standing.ok_or_else(|| sqlx::Error::Decode("standings.standing holds an unknown word".into()))?;
+        let standing =
+            standing.ok_or_else(|| sqlx::Error::Decode("standings.standing holds an unknown word".into()))?;
         Ok((TransactionId(id), standing))
     };
     rows.into_iter().map(found).collect::<Result<_, sqlx::Error>>().map_err(StoreError::from)

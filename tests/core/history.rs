@@ -7,8 +7,8 @@ use purser::ledger::outcome::Replay;
 use purser::ledger::rules::Change;
 use purser::ledger::{
     Amount, Answer, Answered, Balance, Books, Changes, Currencies, Currency, CurrencyCode, Entry, IdempotencyKey, Kind,
-    Known, Lifetime, Limits, Operation, Outcome, Reference, ReferenceChanges, Refused, ServiceId, Standing, State, Stood,
-    Status, StoredBalance, Timestamp, Transaction, TransactionId, Waiting, WalletId,
+    Known, Lifetime, Limits, Operation, Outcome, Reference, ReferenceChanges, Refused, ServiceId, Standing, State,
+    Status, Stood, StoredBalance, Timestamp, Transaction, TransactionId, Waiting, WalletId,
 };
 use rust_decimal::Decimal;
 

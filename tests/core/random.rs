@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::prelude::*;
 use purser::ledger::outcome::Replay;
 use purser::ledger::{
-    Answer, Balance, Batch, Delta, Entry, Item, Kind, Lifetime, Operation, Outcome, Request, Standing, Status, Transaction,
-    TransactionId,
+    Answer, Balance, Batch, Delta, Entry, Item, Kind, Lifetime, Operation, Outcome, Request, Standing, Status,
+    Transaction, TransactionId,
 };
 use rust_decimal::Decimal;
 

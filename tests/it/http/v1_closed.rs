@@ -32,7 +32,9 @@ async fn operations(app: &TestApp) -> Vec<(String, String, Value)> {
     let operation = |(path, item): (&str, &Value)| {
         let methods = item.as_object().expect("a path has operations").iter();
         let path = path.to_owned();
-        methods.map(move |(method, operation)| (method.to_uppercase(), path.clone(), operation.clone())).collect::<Vec<_>>()
+        methods
+            .map(move |(method, operation)| (method.to_uppercase(), path.clone(), operation.clone()))
+            .collect::<Vec<_>>()
     };
     below.flat_map(operation).collect()
 }
@@ -61,7 +63,11 @@ async fn what_a_closed_wallet_answers_is_decided_for_every_operation() {
     let closed_at = app.get("/v1/wallets/1").await.json()["closed_at"].clone();
     for (method, path, more, status) in ANSWERED {
         let is_query = more.starts_with('?');
-        let body = if is_query || more.is_empty() { Value::Null } else { more.parse().expect("the test's JSON is well formed") };
+        let body = if is_query || more.is_empty() {
+            Value::Null
+        } else {
+            more.parse().expect("the test's JSON is well formed")
+        };
         let path = format!("/v1/wallets/1{path}{}", if is_query { more } else { "" });
         let answer = app.send(method, &path, &body).await;
         assert_eq!(answer.status, status, "{method} {path} {more} {answer:?}");
@@ -80,10 +86,12 @@ async fn what_a_closed_wallet_answers_is_decided_for_every_operation() {
 #[tokio::test]
 async fn the_operations_that_schemathesis_lets_answer_after_a_delete_are_those_that_do() {
     let settings = include_str!("../../../scripts/schemathesis.toml");
-    let exempted: Vec<&str> = settings.lines().filter_map(|line| line.strip_prefix("include-operation-id = ")).collect();
+    let exempted: Vec<&str> =
+        settings.lines().filter_map(|line| line.strip_prefix("include-operation-id = ")).collect();
     let exempted: BTreeSet<String> = serde_json::from_str(exempted[0]).expect("a list of texts is the same in JSON");
     let answers = |method: &str, path: &str| {
-        let is_done = |(asked, at, _, status): &(&str, &str, &str, u16)| (*asked, *at) == (method, path) && *status < 300;
+        let is_done =
+            |(asked, at, _, status): &(&str, &str, &str, u16)| (*asked, *at) == (method, path) && *status < 300;
         method != "DELETE" && ANSWERED.iter().any(is_done)
     };
     let app = start_with(|_| {}).await;
@@ -108,7 +116,8 @@ async fn the_history_of_a_closed_wallet_stays_and_nothing_moves() {
     let transactions = app.get_all("/v1/transactions?wallet_id=1&order=asc", "id").await;
     assert_eq!(transactions.len(), 2);
 
-    let money = |kind: &str, wallet: i64| json!({ "kind": kind, "wallet_id": wallet, "currency": "USD", "amount": "1" });
+    let money =
+        |kind: &str, wallet: i64| json!({ "kind": kind, "wallet_id": wallet, "currency": "USD", "amount": "1" });
     let mut transfers = [money("transfer", 1), money("transfer", 2)];
     transfers[0]["to_wallet_id"] = json!(2);
     transfers[1]["to_wallet_id"] = json!(1);

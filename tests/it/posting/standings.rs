@@ -30,21 +30,30 @@ async fn a_standing_whose_commit_was_not_heard_of_is_found_and_not_given_twice()
     let open = operations(&["open 1"]);
     let outcomes = post(&store, &open, Attempt::First).await.unwrap();
     assert_eq!(database.fetch(WALLET_1).await, "open 0 0");
-    check(&other, &[("block 1", "Success"), ("withdraw 1 5 USD", "wallet_blocked"), ("invoice 1 5 USD", "Success")]).await;
+    check(&other, &[("block 1", "Success"), ("withdraw 1 5 USD", "wallet_blocked"), ("invoice 1 5 USD", "Success")])
+        .await;
     assert_eq!(post(&store, &open, Attempt::Again).await.unwrap(), outcomes);
     assert_eq!(database.fetch(WALLET_1).await, "blocked 0 5");
 
     let block = operations(&["block 2", "open 3"]);
     let outcomes = post(&store, &block, Attempt::First).await.unwrap();
     check(&other, &[("open 2", "Success"), ("close 2", "Success"), ("close 3", "Success")]).await;
-    assert_eq!(post(&store, &block, Attempt::Again).await.unwrap(), outcomes, "it was so, though it could not be done now");
+    assert_eq!(
+        post(&store, &block, Attempt::Again).await.unwrap(),
+        outcomes,
+        "it was so, though it could not be done now"
+    );
 
     // What was not committed is done, what was refused is asked anew.
     let never_kept = operations(&["block 4", "open 2", "balance 4"]);
     let words: Vec<String> = post(&store, &never_kept, Attempt::Again).await.unwrap().iter().map(word).collect();
     assert_eq!(words, ["Success", "wallet_closed", "Success"]);
-    assert_eq!(database.fetch("SELECT count(*) FROM wallets WHERE blocked_at IS NOT NULL").await, "2");
-    let expected = "1 blocked, 1 open, 1 blocked, 1 open, 1 blocked, 2 blocked, 3 open, 2 open, 2 closed, 3 closed, 4 blocked";
+    assert_eq!(
+        database.fetch("SELECT count(*) FROM wallets WHERE blocked_at IS NOT NULL AND closed_at IS NULL").await,
+        "2"
+    );
+    let expected =
+        "1 blocked, 1 open, 1 blocked, 1 open, 1 blocked, 2 blocked, 3 open, 2 open, 2 closed, 3 closed, 4 blocked";
     assert_eq!(database.fetch(RECORDED).await, expected);
     assert_books_balance(&database.pool).await;
 }
