@@ -1,9 +1,11 @@
 //! Wallets that are blocked, opened and closed: recorded, so that none of it is done twice.
 
 use purser::posting::{Attempt, post};
+use purser::settings::Secret;
+use purser::store::Store;
 
 use super::{check, operations, store, word};
-use crate::support::{TestDatabase, assert_books_balance};
+use crate::support::{LossyProxy, TestDatabase, assert_books_balance};
 
 /// A wallet's standing, the withdrawals that wait in it, and what it has.
 const WALLET_1: &str = "SELECT concat_ws(' ', CASE WHEN closed_at IS NOT NULL THEN 'closed' WHEN blocked_at IS NOT NULL THEN 'blocked' ELSE 'open' END,
@@ -55,6 +57,34 @@ async fn a_standing_whose_commit_was_not_heard_of_is_found_and_not_given_twice()
     let expected =
         "1 blocked, 1 open, 1 blocked, 1 open, 1 blocked, 2 blocked, 3 open, 2 open, 2 closed, 3 closed, 4 blocked";
     assert_eq!(database.fetch(RECORDED).await, expected);
+    assert_books_balance(&database.pool).await;
+}
+
+#[tokio::test]
+async fn standings_are_given_once_though_the_answers_of_commits_are_lost() {
+    let database = TestDatabase::create().await;
+    let (proxy, url) = LossyProxy::start(&database.url, 2).await;
+    let mut settings = database.settings();
+    settings.database.url = Secret::new(url);
+    let store = Store::new(&settings.database).expect("the address is well-formed");
+    check(&super::store(&database), &[("withdraw 1 5 USD waits", "Created"), ("block 1", "Success")]).await;
+
+    // Whenever it is opened there is too little. There is enough when it is blocked for the last time.
+    for _ in 0..5 {
+        let batch = operations(&["open 1", "block 1", "invoice 1 1 USD"]);
+        let mut attempt = Attempt::First;
+        let outcomes = loop {
+            match post(&store, &batch, attempt).await {
+                Ok(outcomes) => break outcomes,
+                Err(error) => assert!(error.is_transient(), "{error:?}"),
+            }
+            attempt = Attempt::Again;
+        };
+        assert!(outcomes.iter().all(|outcome| word(outcome) == "Success"), "{outcomes:?}");
+    }
+    assert!(proxy.lost() >= 4, "the answer of every second commit is lost");
+    assert_eq!(database.fetch(WALLET_1).await, "blocked 1 5");
+    assert_eq!(database.fetch("SELECT count(*) FROM standings").await, "11");
     assert_books_balance(&database.pool).await;
 }
 
