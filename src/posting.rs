@@ -22,17 +22,20 @@
 //! | | [`references::list`], after the locks | operations give references, or are about transactions that have one and may end |
 //! | | [`services::lock`] | money moves for services: they stay until the commit |
 //! | answered before? | [`transactions::find_by_ids`] | an earlier try was interrupted while committing |
+//! | | [`standings::find_by_ids`] | and wallets were to be blocked, opened or closed |
 //! | | [`transactions::list_items`] | what was found is an atomic batch: its items are part of its answer |
 //! | write | [`balances::insert`], before it | a wallet's first balance in a currency: `save` updates rows |
 //! | | [`changes::save_with_more`] | transactions that have more than most: holds, what waits, what is about another one, details, references |
 //! | | [`changes::save_updates`] | earlier transactions of status Created that were finished or extended |
-//! | | [`wallets::save_standings`] | wallets that were blocked, opened or closed |
+//! | | [`wallets::save_standings`], [`standings::insert`] | wallets that were blocked, opened or closed |
 //! | | [`references::insert`], then `pass_on`, then `delete` | references that name another transaction now, or none; who takes one that another batch is taking waits here, and the batch is tried again |
 
 use crate::ledger::{
-    Answered, Books, Operation, Outcome, Reference, ReferenceChanges, ServiceId, State, TransactionId, WalletId,
+    Answered, Books, Kind, Operation, Outcome, Reference, ReferenceChanges, ServiceId, State, TransactionId, WalletId,
 };
-use crate::store::{DbTx, Store, StoreError, balances, changes, references, services, transactions, wallets};
+use crate::store::{
+    DbTx, Store, StoreError, balances, changes, references, services, standings, transactions, wallets,
+};
 
 /// Whether an earlier try of the same operations may have been committed without our hearing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +120,11 @@ async fn answered(db_tx: &mut DbTx, batch: &[Operation], attempt: Attempt) -> Re
     if attempt == Attempt::Again {
         let ids: Vec<TransactionId> = batch.iter().map(|operation| operation.id).collect();
         answered = answered.and_by_id(transactions::find_by_ids(db_tx, &ids).await?);
+        let stands = batch.iter().filter(|operation| operation.request.kind() == Kind::Stand);
+        let stands: Vec<TransactionId> = stands.map(|operation| operation.id).collect();
+        if !stands.is_empty() {
+            answered = answered.and_standings(standings::find_by_ids(db_tx, &stands).await?);
+        }
     }
     let batches = answered.batches();
     if !batches.is_empty() {
@@ -143,6 +151,9 @@ async fn close(db_tx: &mut DbTx, books: Books) -> Result<(), StoreError> {
     }
     if !changes.standings.is_empty() {
         wallets::save_standings(db_tx, &changes.standings, now).await?;
+    }
+    if !changes.stood.is_empty() {
+        standings::insert(db_tx, &changes.stood, now).await?;
     }
     if !changes.references.is_empty() {
         name(db_tx, &changes.references).await?;

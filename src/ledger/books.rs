@@ -10,50 +10,9 @@ use super::rules::{self, Change, Decision, Effect, Plan};
 use super::state::{State, StoredBalance};
 use super::transaction::More;
 use super::{
-    Answer, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Line, Operation, Original, Outcome,
-    ReferenceChanges, Refused, Rejection, Request, Standing, Status, Transaction, TransactionId, WalletId,
+    Answer, Answered, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Line, Operation, Original, Outcome,
+    ReferenceChanges, Refused, Rejection, Request, Standing, Status, Stood, Transaction, TransactionId, WalletId,
 };
-
-/// Transactions that operations of the batch may turn out to have become earlier.
-#[derive(Clone, Debug, Default)]
-pub struct Answered {
-    by_key: HashMap<(WalletId, IdempotencyKey), Transaction>,
-    by_id: HashMap<TransactionId, Transaction>,
-    items: HashMap<TransactionId, Vec<Transaction>>,
-}
-
-impl Answered {
-    /// Transactions found by the keys of the batch: an earlier operation may have had the same key.
-    pub fn by_key(found: impl IntoIterator<Item = Transaction>) -> Self {
-        let keyed = |transaction: Transaction| {
-            let (key, _) = transaction.key.clone()?;
-            Some(((transaction.wallet, key), transaction))
-        };
-        Self { by_key: found.into_iter().filter_map(keyed).collect(), ..Self::default() }
-    }
-
-    /// Transactions found by the ids of the batch: these very operations were committed by an earlier try whose answer was lost.
-    pub fn and_by_id(mut self, found: impl IntoIterator<Item = Transaction>) -> Self {
-        self.by_id = found.into_iter().map(|transaction| (transaction.id, transaction)).collect();
-        self
-    }
-
-    /// The items of the batches that were found, in their order.
-    pub fn and_items(mut self, items: impl IntoIterator<Item = Transaction>) -> Self {
-        for item in items {
-            if let Some(batch) = item.more().batch {
-                self.items.entry(batch).or_default().push(item);
-            }
-        }
-        self
-    }
-
-    /// The batches among the transactions that were found: their items are wanted as well.
-    pub fn batches(&self) -> Vec<TransactionId> {
-        let found = self.by_key.values().chain(self.by_id.values());
-        found.filter(|transaction| transaction.kind == super::Kind::Batch).map(|transaction| transaction.id).collect()
-    }
-}
 
 /// The books of one batch.
 #[derive(Debug)]
@@ -65,6 +24,7 @@ pub struct Books {
     transactions: Vec<Transaction>,
     entries: Vec<Entry>,
     updates: Vec<Change>,
+    stood: Vec<Stood>,
 }
 
 /// What is to be written when the books close. Each wallet and currency once, each transaction once.
@@ -82,6 +42,8 @@ pub struct Changes {
     pub updates: Vec<Change>,
     /// The wallets that may do something else now.
     pub standings: Vec<(WalletId, Standing)>,
+    /// The operations on wallets' standings, in the order they were decided.
+    pub stood: Vec<Stood>,
     /// The references that name another transaction now, or none.
     pub references: ReferenceChanges,
 }
@@ -89,8 +51,8 @@ pub struct Changes {
 impl Books {
     /// Opens the books on what was read under the locks.
     pub fn open(state: State, answered: Answered) -> Self {
-        let (keys, transactions) = (HashMap::new(), Vec::new());
-        Self { state, answered, keys, transactions, entries: Vec::new(), updates: Vec::new() }
+        let (keys, transactions, entries) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { state, answered, keys, transactions, entries, updates: Vec::new(), stood: Vec::new() }
     }
 
     /// Decides one operation and folds it in, or finds what was decided before.
@@ -111,7 +73,13 @@ impl Books {
                     let line = first.filter(|_| transaction.more.is_some()).map(|entry| Box::new(Line::from(entry)));
                     Outcome { line, ..Outcome::of_record(transaction, Vec::new(), Replay::First) }
                 }
-                Ok(Done::Unrecorded(answer)) => outcome(request, Ok(answer)),
+                Ok(Done::Unrecorded(answer)) => {
+                    if let Answer::Standing(standing) = answer {
+                        // Also where nothing changed: the second try could find that something had.
+                        self.stood.push(Stood { id: operation.id, wallet: request.wallet(), standing });
+                    }
+                    outcome(request, Ok(answer))
+                }
                 Err(rejection) => self.refuse(operation, rejection),
             },
         }
@@ -136,7 +104,8 @@ impl Books {
             }
         }
         let updates = updates.into_values().collect();
-        Changes { transactions: self.transactions, entries: self.entries, updates, ..self.state.changes() }
+        let Self { transactions, entries, stood, .. } = self;
+        Changes { transactions, entries, updates, stood, ..self.state.changes() }
     }
 
     /// When the books were opened: the time of everything in them.
@@ -148,6 +117,9 @@ impl Books {
     fn find(&self, operation: &Operation) -> Option<Outcome> {
         if let Some(transaction) = self.answered.by_id.get(&operation.id) {
             return Some(self.given_before(operation, transaction, Replay::First));
+        }
+        if let Some(standing) = self.answered.standings.get(&operation.id) {
+            return Some(outcome(&operation.request, Ok(Answer::Standing(*standing))));
         }
         if !operation.request.is_write() {
             return None;
@@ -373,7 +345,7 @@ enum Done {
 impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.transactions.is_empty() && self.updates.is_empty() && self.standings.is_empty() && self.balances.is_empty()
+        self.transactions.is_empty() && self.updates.is_empty() && self.stood.is_empty() && self.balances.is_empty()
     }
 }
 

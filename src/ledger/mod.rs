@@ -3,6 +3,7 @@
 //! Nothing here knows a clock, a socket, a database, JSON or randomness: whatever a rule needs is an
 //! argument. Start with [`rules`] (what an operation does), then [`books`] (how a batch is folded).
 
+pub mod answered;
 pub mod balance;
 pub mod books;
 pub mod currency;
@@ -20,8 +21,9 @@ pub mod time;
 pub mod transaction;
 pub mod wallet;
 
+pub use answered::Answered;
 pub use balance::{Balance, Delta};
-pub use books::{Answered, Books, Changes};
+pub use books::{Books, Changes};
 pub use currency::{Currencies, Currency, CurrencyCode};
 pub use details::{Details, Labels, ServiceId};
 pub use entry::{Entry, Line};
@@ -34,4 +36,4 @@ pub use reference::{Reference, ReferenceChanges};
 pub use state::{Known, Limits, State, StoredBalance, Waiting};
 pub use time::{Lifetime, Timestamp};
 pub use transaction::{Original, Status, Transaction, TransactionId};
-pub use wallet::{Standing, WalletId};
+pub use wallet::{Standing, Stood, WalletId};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::TransactionId;
+
 /// A wallet's number, as callers name it. Every wallet that exists has a positive one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WalletId(pub i64);
@@ -21,6 +23,17 @@ pub enum Standing {
     Blocked,
     /// Its history stays, nothing moves.
     Closed,
+}
+
+/// The record of an operation on a wallet's standing, be it that the wallet stood so already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stood {
+    /// The operation's id.
+    pub id: TransactionId,
+    /// Whose standing.
+    pub wallet: WalletId,
+    /// What the wallet may do since.
+    pub standing: Standing,
 }
 
 impl Standing {

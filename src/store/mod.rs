@@ -24,6 +24,7 @@ pub mod reports;
 pub mod scale;
 pub mod seed;
 pub mod services;
+pub mod standings;
 pub mod statements;
 pub mod transactions;
 pub mod wallets;

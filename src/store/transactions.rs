@@ -238,7 +238,7 @@ fn status(word: &str, column: &str) -> sqlx::Result<Status> {
     Status::parse(word).ok_or_else(|| unreadable(column))
 }
 
-fn uuids(ids: &[TransactionId]) -> Vec<Uuid> {
+pub(super) fn uuids(ids: &[TransactionId]) -> Vec<Uuid> {
     ids.iter().map(|id| id.0).collect()
 }
 

@@ -8,7 +8,7 @@ use purser::ledger::rules::Change;
 use purser::ledger::{
     Amount, Answer, Answered, Balance, Books, Changes, Currencies, Currency, CurrencyCode, Entry, IdempotencyKey, Kind,
     Known, Lifetime, Limits, Operation, Outcome, Reference, ReferenceChanges, Refused, ServiceId, Standing, State,
-    Status, StoredBalance, Timestamp, Transaction, TransactionId, Waiting, WalletId,
+    Status, Stood, StoredBalance, Timestamp, Transaction, TransactionId, Waiting, WalletId,
 };
 use rust_decimal::Decimal;
 
@@ -31,6 +31,8 @@ pub struct History {
     balances: BTreeMap<(WalletId, CurrencyCode), StoredBalance>,
     pub transactions: Vec<Transaction>,
     pub entries: Vec<Entry>,
+    /// Every operation on a wallet's standing that was not refused.
+    pub stood: Vec<Stood>,
     /// What each reference names, as a store keeps it.
     pub references: BTreeMap<Reference, TransactionId>,
     /// What was answered first under each key.
@@ -51,6 +53,7 @@ impl History {
             balances: BTreeMap::new(),
             transactions: Vec::new(),
             entries: Vec::new(),
+            stood: Vec::new(),
             references: BTreeMap::new(),
             answers: HashMap::new(),
         };
@@ -119,7 +122,10 @@ impl History {
     pub fn post_again(&mut self, batch: &[Operation]) -> Vec<Outcome> {
         let ids: HashSet<_> = batch.iter().map(|operation| operation.id).collect();
         let found: Vec<_> = self.transactions.iter().filter(|kept| ids.contains(&kept.id)).cloned().collect();
-        let answered = self.answered(Answered::by_key(self.find_by_keys(batch)).and_by_id(found));
+        let stood = self.stood.iter().filter(|stood| ids.contains(&stood.id));
+        let stood: Vec<_> = stood.map(|stood| (stood.id, stood.standing)).collect();
+        let answered = Answered::by_key(self.find_by_keys(batch)).and_by_id(found).and_standings(stood);
+        let answered = self.answered(answered);
         self.fold(batch, answered)
     }
 
@@ -197,7 +203,7 @@ impl History {
 
     /// Keeps what is to be written, as far as a store's constraints allow it.
     fn keep(&mut self, changes: Changes) {
-        let is_nothing = changes.transactions.is_empty() && changes.updates.is_empty() && changes.standings.is_empty();
+        let is_nothing = changes.transactions.is_empty() && changes.updates.is_empty() && changes.stood.is_empty();
         assert_eq!(changes.is_empty(), is_nothing, "balances change with transactions only");
         let lines_before: HashMap<_, _> =
             self.balances.keys().map(|place| (*place, self.line(place.0, place.1))).collect();
@@ -223,6 +229,14 @@ impl History {
         for (wallet, standing) in changes.standings {
             let before = self.wallets.insert(wallet, standing);
             assert!(before.is_some_and(|before| before != Standing::Closed), "what is closed stays closed");
+        }
+        for new in changes.stood {
+            assert!(self.stood.iter().all(|kept| kept.id != new.id), "a standing is recorded once");
+            self.stood.push(new);
+        }
+        for stood in &self.stood {
+            let last = self.stood.iter().rfind(|last| last.wallet == stood.wallet).expect("it has one");
+            assert_eq!(self.wallets.get(&last.wallet), Some(&last.standing), "a wallet stands as was recorded last");
         }
         for new in changes.transactions {
             assert_eq!(self.find(new.id), None, "a transaction is written once");

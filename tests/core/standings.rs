@@ -1,6 +1,8 @@
 //! Blocked and closed wallets.
 
-use crate::{check, check_all};
+use crate::history::History;
+use crate::operations::Script;
+use crate::{assert_left, check, check_all};
 
 #[test]
 fn a_wallet_is_blocked_and_opened_as_often_as_asked() {
@@ -109,4 +111,48 @@ fn services_are_asked_for_after_amounts_before_funds() {
     check("", "transfer 1 2 5 USD service 8", "service_unknown");
     check("", "invoice 1 5 USD service 7", "1 has 5 USD");
     check("", "withdraw 1 5 USD service 7", "insufficient_funds");
+}
+
+/// A batch is posted after others, its commit is not heard of, another instance posts some more: posted again, it is answered alike and leaves what was left.
+#[track_caller]
+fn check_again(earlier: &[&str], batch: &[&str], between: &[&str], left: &str) {
+    let (mut script, mut history) = (Script::default(), History::of(""));
+    history.post(&script.say_all(earlier));
+    let batch = script.say_all(batch);
+    let outcomes = history.post(&batch);
+    assert!(outcomes.iter().all(|outcome| outcome.result.is_ok()), "{outcomes:?}");
+    history.post(&script.say_all(between));
+    assert_left(&history, &script, left, "before");
+    assert_eq!(history.post_again(&batch), outcomes);
+    assert_left(&history, &script, left, "after");
+}
+
+#[test]
+fn a_standing_whose_commit_was_not_heard_of_is_not_given_twice() {
+    let waits = "withdraw 1 5 USD waits as w";
+    let blocked = "1 has 5 USD, 1 blocked, w is Created, 1 USD waits w";
+    // Opened again it would pay the withdrawal, with money that came after it was blocked.
+    check_again(&[waits, "block 1"], &["open 1", "block 1", "invoice 1 5 USD"], &[], blocked);
+    // Though opening it changed nothing the first time.
+    check_again(&[waits], &["open 1", "block 1", "invoice 1 5 USD"], &[], blocked);
+    check_again(&[waits], &["open 1"], &["block 1", "invoice 1 5 USD"], blocked);
+    check_again(&[], &["block 1"], &["open 1"], "");
+    check_again(&["block 1"], &["open 1"], &["block 1"], "1 blocked");
+    // It was done, though by now it could not be.
+    check_again(&[], &["block 1"], &["close 1"], "1 closed");
+    check_again(&[], &["block 1", "open 1", "close 1"], &[], "1 closed");
+    check_again(&["invoice 1 5 USD"], &["block 1"], &["open 1", "withdraw 1 5 USD", "close 1"], "1 closed");
+}
+
+#[test]
+fn a_standing_that_was_refused_or_not_committed_is_asked_anew() {
+    let mut script = Script::default();
+    let mut history = History::of("1 has 5 USD");
+    let close = script.say_all(&["close 1"]);
+    assert!(history.post(&close)[0].result.is_err());
+    history.post(&script.say_all(&["withdraw 1 5 USD"]));
+    assert!(history.post_again(&close)[0].result.is_ok());
+    assert_left(&history, &script, "1 closed", "refused at first");
+    history.post_again(&script.say_all(&["block 2"]));
+    assert_left(&history, &script, "1 closed, 2 blocked", "never committed");
 }

@@ -4,6 +4,7 @@ mod auth;
 mod jwt;
 mod tls;
 mod v1_batches;
+mod v1_closed;
 mod v1_currencies;
 mod v1_document;
 mod v1_operations;

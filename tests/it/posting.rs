@@ -1,6 +1,7 @@
 //! The write path on a real PostgreSQL: what is decided is what is stored, once, whoever posts at the same time.
 
 mod references;
+mod standings;
 
 use std::collections::BTreeMap;
 

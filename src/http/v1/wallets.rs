@@ -217,6 +217,9 @@ pub async fn list(context: Data<Context>, request: HttpRequest) -> Result<HttpRe
 }
 
 /// Change what a wallet is called, block it or open it again
+///
+/// A closed wallet can still be called something else, so that its `external_id` is free for another one and its name can be erased; `status` is
+/// refused with 409 `wallet_closed`.
 #[utoipa::path(
     patch, path = "/v1/wallets/{id}", tag = "wallets", operation_id = "changeWallet", request_body = WalletAlteration,
     params(("id" = i64, Path, description = "Its number", minimum = 1)),
@@ -255,13 +258,15 @@ pub async fn change(
 
 /// Close a wallet
 ///
-/// Only one that holds nothing, and where nothing is pending or waits. Its history stays; nothing moves on it any more.
+/// Only one that holds nothing, and where nothing is pending or waits. It is not gone, and is never opened again. Its history stays: the wallet, its
+/// balances, entries and transactions are answered as before, and what it is called can be changed. Whatever would move money on it, block it or
+/// open it is refused with 409 `wallet_closed`. Closing it again is no mistake, and changes nothing.
 #[utoipa::path(
     delete, path = "/v1/wallets/{id}", tag = "wallets", operation_id = "closeWallet",
     params(("id" = i64, Path, description = "Its number", minimum = 1)),
     responses(
         (status = 204, description = "It is closed"),
-        (status = 409, description = "It is not empty", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is not empty: nothing is done", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub async fn close(context: Data<Context>, request: HttpRequest, id: Path<String>) -> Result<HttpResponse, Problem> {

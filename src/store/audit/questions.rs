@@ -5,6 +5,7 @@ mod movements;
 mod names;
 mod originals;
 mod references;
+mod standings;
 mod waiting;
 
 /// One pass over the books.
@@ -16,13 +17,14 @@ pub struct Question {
     pub(super) sql: &'static str,
 }
 
-/// Every invariant of the books, group by group: histories, what moved them, what waits, what belongs together, what is named,
-/// what names it.
+/// Every invariant of the books, group by group: histories, what moved them, what waits, what wallets may do, what belongs together, what is
+/// named, what names it.
 pub fn all() -> impl Iterator<Item = &'static Question> {
-    let groups: [&'static [Question]; 6] = [
+    let groups: [&'static [Question]; 7] = [
         &history::QUESTIONS,
         &movements::QUESTIONS,
         &waiting::QUESTIONS,
+        &standings::QUESTIONS,
         &originals::QUESTIONS,
         &references::QUESTIONS,
         &names::QUESTIONS,

@@ -27,6 +27,8 @@ const QUEUED: &str = "each balance says how many withdrawals wait";
 const LINE: &str = "withdrawals wait for funds in the order";
 const FUNDED: &str = "no withdrawal is first in its line while";
 const CLOSED: &str = "each closed wallet is empty";
+const STANDS: &str = "each wallet may do what the last operation on its standing";
+const REOPENED: &str = "no wallet was opened or blocked after";
 const CREATED: &str = "only money that is set aside or waits";
 const FINISHED: &str = "what was set aside or waited is finished exactly when";
 const ENDED_AS: &str = "what was set aside and confirmed in part succeeded";
@@ -128,10 +130,29 @@ async fn every_kind_of_damage_to_balances_and_wallets_is_found() {
         ),
         (&["UPDATE wallets SET closed_at = now() WHERE id = 7"], &[CLOSED]),
         (&["UPDATE wallets SET closed_at = now() WHERE id = 4"], &[CLOSED]),
-        (&["UPDATE wallets SET blocked_at = NULL WHERE id = 8"], &[FUNDED]),
+        (&["UPDATE wallets SET blocked_at = NULL WHERE id = 8"], &[FUNDED, STANDS]),
         (&["DELETE FROM wallets WHERE id = 7"], &[WALLETS]),
         (&["DELETE FROM currencies WHERE code = 'EUR'"], &[CURRENCIES]),
         (&["DELETE FROM services"], &[SERVICES]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn every_kind_of_damage_to_standings_is_found() {
+    check_found(&[
+        (&["UPDATE wallets SET closed_at = NULL WHERE id = 9"], &[STANDS]),
+        (&["UPDATE wallets SET blocked_at = now() WHERE id = 3"], &[STANDS]),
+        (&["UPDATE wallets SET closed_at = now() WHERE id = 11"], &[STANDS]),
+        (&["UPDATE wallets SET closed_at = closed_at - INTERVAL '1 s' WHERE id = 10"], &[STANDS]),
+        (&["UPDATE wallets SET blocked_at = NULL WHERE id = 11"], &[STANDS]),
+        (&["UPDATE standings SET standing = 'open' WHERE id = tx(61)"], &[STANDS]),
+        (&["UPDATE standings SET wallet_id = 8 WHERE id = tx(63)"], &[STANDS]),
+        (&["UPDATE standings SET created_at = now() WHERE id = tx(67)"], &[STANDS]),
+        (&["DELETE FROM standings WHERE id IN (tx(67), tx(68))"], &[STANDS]),
+        (&["UPDATE standings SET standing = 'closed' WHERE id = tx(65)"], &[REOPENED]),
+        (&["UPDATE standings SET standing = 'open' WHERE id = tx(68)"], &[STANDS, REOPENED]),
+        (&["UPDATE standings SET wallet_id = 77 WHERE id = tx(61)"], &[WALLETS]),
     ])
     .await;
 }

@@ -32,6 +32,7 @@ pub(super) const QUESTIONS: [Question; 2] = [
                   UNION ALL SELECT wallet_id, 'transactions' FROM transactions
                   UNION ALL SELECT to_wallet_id, 'transactions' FROM transactions WHERE to_wallet_id IS NOT NULL
                   UNION ALL SELECT wallet_id, 'entries' FROM entries
+                  UNION ALL SELECT wallet_id, 'standings' FROM standings
               ) AS named
               WHERE NOT EXISTS (SELECT FROM wallets WHERE wallets.id = named.wallet_id)
               GROUP BY wallet_id, place

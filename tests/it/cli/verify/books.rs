@@ -15,8 +15,8 @@ use crate::support::requests::{
 };
 
 /// Tables that are damaged and restored.
-const TABLES: [&str; 7] =
-    ["currencies", "services", "wallets", "balances", "transactions", "entries", "transaction_references"];
+const TABLES: [&str; 8] =
+    ["currencies", "services", "wallets", "balances", "transactions", "entries", "transaction_references", "standings"];
 
 /// A database whose books can be damaged as whoever owns it could: nothing is in the way. `tx(7)` is the transaction that was posted as number 7.
 pub struct Books {
@@ -25,7 +25,7 @@ pub struct Books {
 
 impl Books {
     pub async fn write() -> Self {
-        let database = TestDatabase::create().await;
+        let database = TestDatabase::with_wallets(11).await;
         database.execute("INSERT INTO services (id, name) VALUES (1, 'shop')").await;
         post_all(&database).await;
         database
@@ -43,6 +43,7 @@ impl Books {
             .await;
         database.execute("ALTER TABLE transactions DISABLE TRIGGER USER").await;
         database.execute("ALTER TABLE entries DISABLE TRIGGER USER").await;
+        database.execute("ALTER TABLE standings DISABLE TRIGGER USER").await;
         database
             .execute(
                 "CREATE FUNCTION tx(number integer) RETURNS uuid
@@ -128,7 +129,16 @@ async fn post_all(database: &TestDatabase) {
         (50, batch(vec![item(51, invoice(6, "3")), item(52, transfer(6, 7, "1"))]), "Success"),
         (53, batch(vec![item(54, invoice(7, "3")), item(55, withdraw(7, "5"))]), "insufficient_funds"),
         (60, served, "Success"),
+        // Standings: closed at once; opened again; blocked twice over and closed; blocked before anything was recorded.
         (61, stand(9, Standing::Closed), "Success"),
+        (62, stand(3, Standing::Blocked), "Success"),
+        (63, stand(3, Standing::Open), "Success"),
+        (64, stand(10, Standing::Open), "Success"),
+        (65, stand(10, Standing::Blocked), "Success"),
+        (66, stand(10, Standing::Blocked), "Success"),
+        (67, stand(10, Standing::Closed), "Success"),
+        (68, stand(10, Standing::Closed), "Success"),
+        (69, stand(11, Standing::Blocked), "Success"),
     ];
     for (number, request, expected) in operations {
         let operation = Operation { id: tx(number), idempotency_key: None, request };
