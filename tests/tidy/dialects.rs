@@ -1,8 +1,8 @@
 //! Every dialect is one file and the folder that tests it. The page for those who come from an older system names what is served, and what can
 //! be set.
 //!
-//! All of it goes by the list of the dialects that there are: of one that was taken away, a section that is still on the page tells where its
-//! users' balances are, and nothing is demanded of it.
+//! All of it goes by the list of the dialects that there are. Nothing is demanded of what pages still say of one that was taken away: its users
+//! look there for what became of their balances, and a test is named with its dialect (`dialects::NAME::...`) so that it may be gone with it.
 
 #[path = "../../src/http/dialects/list.rs"]
 #[macro_use]
@@ -65,6 +65,12 @@ fn the_page_names_every_setting_of_each_dialect() {
 pub fn is_dialect(path: &str) -> bool {
     let name = path.strip_prefix(FOLDER).and_then(|file| file.strip_suffix(".rs"));
     name.is_some_and(|name| NAMES.contains(&name))
+}
+
+/// Whether a test is one of a dialect that was taken away: `dialects::NAME::...`.
+pub fn is_of_one_gone(test: &str) -> bool {
+    let name = test.strip_prefix("dialects::").and_then(|rest| rest.split_once("::"));
+    name.is_some_and(|(name, _)| !NAMES.contains(&name))
 }
 
 /// The files and folders that are right below a folder.
@@ -146,6 +152,9 @@ fn each_of_these_checks_can_fail() {
     ] {
         assert_eq!(strays("d/", &there, &expected), [complaint]);
     }
+    let its_test = format!("dialects::{}::a_test_of_it", NAMES[0]);
+    assert!(!is_of_one_gone(&its_test) && !is_of_one_gone("a_test_of_it") && !is_of_one_gone("dialects::a_test_of_it"));
+    assert!(is_of_one_gone("dialects::gone::a_test_of_it"));
     let one = format!("{FOLDER}{}.rs", NAMES[0]);
     assert!(is_dialect(&one), "{one}");
     for other in [format!("{FOLDER}list.rs"), one.replace(".rs", "/words.rs"), one.replace(FOLDER, "src/http/")] {
