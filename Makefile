@@ -46,8 +46,8 @@ test: services ## Run every test, on real PostgreSQL and RabbitMQ
 .PHONY: check
 check: ## Check formatting, lints, documentation, scripts and dependencies; needs no services
 	$(call say,formatting: cargo fmt --check)
-	@# The dialects are declared by a macro, which rustfmt does not look into.
-	@cargo fmt --all --check -- src/http/dialects/*.rs
+	@# The dialects and their tests are declared by a macro, which rustfmt does not look into.
+	@cargo fmt --all --check -- src/http/dialects/*.rs tests/golden/*/mod.rs
 	$(call say,lints: cargo clippy)
 	@cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
 	$(call say,documentation: cargo doc)

@@ -21,7 +21,6 @@ use crate::engine::Processor;
 use crate::settings::{Settings, ms};
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use crate::wire::Limits;
 
 /// An idle connection is kept this long: longer than the usual client pool keeps one, so that the client closes it first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -75,16 +74,6 @@ impl Context {
     /// Lets a report begin, or turns it away at once.
     pub fn admit_report(&self) -> Result<OwnedSemaphorePermit, Unserved> {
         Arc::clone(&self.reports).try_acquire_owned().map_err(|_| Unserved::ReportsBusy)
-    }
-
-    /// What bounds a request's body.
-    pub fn limits(&self) -> Limits {
-        let Settings { http, batch, .. } = &*self.state.settings;
-        Limits {
-            body_bytes_max: http.body_bytes_max,
-            batch_body_bytes_max: batch.body_bytes_max,
-            batch_operations_max: batch.operations_max,
-        }
     }
 }
 

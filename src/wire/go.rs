@@ -1,8 +1,10 @@
-//! How Go reads JSON: the older systems are written in it, and their clients rely on what it lets pass and on what it says.
+//! How Go reads: the older systems are written in it, and their clients rely on what it lets pass and on what it says.
 //!
-//! Names are matched without regard to case, the last of two equal names stands, unknown names are skipped, `null` leaves a field at its zero
-//! value, and so does its absence. Unlike Go, nothing is read through a float.
+//! JSON is here: names are matched without regard to case, the last of two equal names stands, unknown names are skipped, `null` leaves a field at
+//! its zero value, and so does its absence. Unlike Go, nothing is read through a float.
 
+mod duration;
+mod query;
 mod render;
 mod syntax;
 mod text;
@@ -17,6 +19,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::request::Value;
+pub use duration::duration_seconds;
+pub use query::Query;
 pub use render::{render, time_to_millisecond};
 pub use text::{integer, uuid};
 pub use validation::Validation;

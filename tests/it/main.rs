@@ -2,6 +2,7 @@
 
 mod broker;
 mod cli;
+#[path = "../golden/mod.rs"]
 mod dialects;
 mod engine;
 mod http;

@@ -1,22 +1,50 @@
-//! The page for those who come from an older system names what is served, and what can be set.
+//! Every dialect is one file and the folder that tests it. The page for those who come from an older system names what is served, and what can
+//! be set.
+//!
+//! All of it goes by the list of the dialects that there are. Nothing is demanded of what pages still say of one that was taken away: its users
+//! look there for what became of their balances, and a test is named with its dialect (`dialects::NAME::...`) so that it may be gone with it.
+
+#[path = "../../src/http/dialects/list.rs"]
+#[macro_use]
+mod list;
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use crate::rust_code::product_only;
-use crate::{TextFile, assert_none, read, sources};
+use crate::{TextFile, assert_none, read, root};
 
+macro_rules! declare {
+    ($($name:ident,)*) => {
+        /// Every dialect that there is.
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+with_dialects!(declare);
+
+/// Where the dialects are, and what else is there.
+const FOLDER: &str = "src/http/dialects/";
+const BESIDE_DIALECTS: [&str; 2] = ["list.rs", "mod.rs"];
+/// Where their tests are, and what else is there.
+const TESTS: &str = "tests/golden/";
+const BESIDE_TESTS: [&str; 2] = ["mod.rs", "together.rs"];
 const PAGE: &str = "docs/dialects.md";
 const METHODS: [&str; 4] = ["GET", "POST", "PATCH", "DELETE"];
 
 #[test]
+fn every_dialect_is_one_file_and_its_tests_are_one_folder() {
+    let files = NAMES.iter().map(|name| format!("{name}.rs"));
+    assert_none(&strays(FOLDER, &entries(FOLDER), &files.chain(BESIDE_DIALECTS.map(str::to_owned)).collect()));
+    let folders = NAMES.iter().map(|name| (*name).to_owned());
+    assert_none(&strays(TESTS, &entries(TESTS), &folders.chain(BESIDE_TESTS.map(str::to_owned)).collect()));
+}
+
+#[test]
 fn the_page_names_every_endpoint_of_each_dialect_and_no_other() {
     let page = read(PAGE).text;
-    let sources = sources();
-    let names: BTreeSet<&str> = sources.iter().filter_map(|file| dialect_of(&file.path)).collect();
-    assert!(names.contains("transactional_system"), "the dialects were not found");
-    for name in names {
-        let files = sources.iter().filter(|file| dialect_of(&file.path) == Some(name));
-        let served: BTreeSet<String> = files.flat_map(endpoints).collect();
+    for name in NAMES {
+        let served: BTreeSet<String> = endpoints(&read(&format!("{FOLDER}{name}.rs"))).into_iter().collect();
         assert!(!served.is_empty(), "{name}: no endpoint was found");
         assert_none(&differences(name, &served, &documented(&page, name)));
     }
@@ -33,10 +61,30 @@ fn the_page_names_every_setting_of_each_dialect() {
     );
 }
 
-/// `src/http/dialects/wallet/search.rs` and `src/http/dialects/wallet.rs` belong to `wallet`.
-fn dialect_of(path: &str) -> Option<&str> {
-    let name = path.strip_prefix("src/http/dialects/")?.split('/').next()?.trim_end_matches(".rs");
-    (name != "mod").then_some(name)
+/// Whether a file is the one file of a dialect.
+pub fn is_dialect(path: &str) -> bool {
+    let name = path.strip_prefix(FOLDER).and_then(|file| file.strip_suffix(".rs"));
+    name.is_some_and(|name| NAMES.contains(&name))
+}
+
+/// Whether a test is one of a dialect that was taken away: `dialects::NAME::...`.
+pub fn is_of_one_gone(test: &str) -> bool {
+    let name = test.strip_prefix("dialects::").and_then(|rest| rest.split_once("::"));
+    name.is_some_and(|(name, _)| !NAMES.contains(&name))
+}
+
+/// The files and folders that are right below a folder.
+fn entries(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    entries.map(|entry| entry.expect("it is readable").file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// What is in a folder and does not belong there: a dialect's second file, or what was left of one that is gone. What is missing as well.
+fn strays(folder: &str, there: &BTreeSet<String>, expected: &BTreeSet<String>) -> Vec<String> {
+    let too_many =
+        there.difference(expected).map(|name| format!("{folder}{name} belongs to no dialect, or is its second"));
+    let missing = expected.difference(there).map(|name| format!("{folder}{name} is not there"));
+    too_many.chain(missing).collect()
 }
 
 /// What a source's tables serve, as `METHOD /path`.
@@ -94,8 +142,24 @@ fn settings(defaults: &str) -> Vec<String> {
 
 #[test]
 fn each_of_these_checks_can_fail() {
-    assert_eq!(dialect_of("src/http/dialects/wallet/search.rs"), Some("wallet"));
-    assert_eq!((dialect_of("src/http/dialects/mod.rs"), dialect_of("src/http/server.rs")), (None, None));
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let expected = set(&["mod.rs", "x.rs", "y.rs"]);
+    assert!(strays("d/", &expected, &expected).is_empty());
+    for (there, complaint) in [
+        (set(&["mod.rs", "x", "x.rs", "y.rs"]), "d/x belongs to no dialect, or is its second"),
+        (set(&["mod.rs", "words.rs", "x.rs", "y.rs"]), "d/words.rs belongs to no dialect, or is its second"),
+        (set(&["mod.rs", "y.rs"]), "d/x.rs is not there"),
+    ] {
+        assert_eq!(strays("d/", &there, &expected), [complaint]);
+    }
+    let its_test = format!("dialects::{}::a_test_of_it", NAMES[0]);
+    assert!(!is_of_one_gone(&its_test) && !is_of_one_gone("a_test_of_it") && !is_of_one_gone("dialects::a_test_of_it"));
+    assert!(is_of_one_gone("dialects::gone::a_test_of_it"));
+    let one = format!("{FOLDER}{}.rs", NAMES[0]);
+    assert!(is_dialect(&one), "{one}");
+    for other in [format!("{FOLDER}list.rs"), one.replace(".rs", "/words.rs"), one.replace(FOLDER, "src/http/")] {
+        assert!(!is_dialect(&other), "{other}");
+    }
     let source = "Endpoint::new(\"POST\", \"/a/\", || web::to(x)), Endpoint::get(\n\"/b/{id}\", y) Endpoint::new(method, path, \"no\")";
     let file = TextFile { path: "src/http/dialects/x.rs".to_owned(), text: source.to_owned() };
     let served: BTreeSet<String> = endpoints(&file).into_iter().collect();

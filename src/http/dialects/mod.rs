@@ -1,7 +1,10 @@
 //! The older systems' interfaces: dictionaries only, one file each. Words in, words out; no rule of their own.
 //!
-//! A dialect is removed by removing its file, its golden files (`tests/golden`) and its line here. All five systems were written in Go: how
-//! Go reads JSON is [`wire::go`](crate::wire::go).
+//! A dialect is removed by removing its file here, its folder with all that tests it (`tests/golden`) and its line in `list.rs`. All five systems
+//! were written in Go: how Go reads is [`wire::go`](crate::wire::go).
+
+#[macro_use]
+mod list;
 
 use actix_web::HttpResponse;
 use rust_decimal::Decimal;
@@ -13,7 +16,7 @@ use super::server::Context;
 use crate::settings;
 use crate::telemetry::Metrics;
 
-macro_rules! dialects {
+macro_rules! declare {
     ($($name:ident,)*) => {
         $(mod $name;)*
         /// All of them, served or not.
@@ -21,13 +24,7 @@ macro_rules! dialects {
     };
 }
 
-dialects! {
-    balance,
-    transaction_system,
-    transactional_system,
-    wallet,
-    wallet_test,
-}
+with_dialects!(declare);
 
 /// One older system's interface, as the server sees it.
 #[derive(Debug)]

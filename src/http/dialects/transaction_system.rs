@@ -7,18 +7,19 @@
 //! type: the same order sent again is not applied again but answered with what became of it. Not an idempotency key, under which "not enough
 //! money" would stand for ever: what was refused may be sent again.
 
-mod error_text;
-mod query;
-
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ContentType, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{self, Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
 use super::Dialect;
+use crate::http::dictionary::{self, Dictionary, Said};
 use crate::http::endpoint::{Endpoint, Scope};
+use crate::http::error::Unserved;
 use crate::http::extract;
 use crate::http::server::Context;
 use crate::http::submit;
@@ -27,10 +28,8 @@ use crate::ledger::{
     Rejection, Request, Status, Terms, WalletId,
 };
 use crate::store::{history, references};
-use crate::wire;
-use crate::wire::go::{Object, Reason};
-use error_text::ErrorText;
-use query::Query;
+use crate::wire::go::{Object, Query, Reason, duration_seconds};
+use crate::wire::{self, Refusal};
 
 /// What the server needs to know of it.
 pub const DIALECT: Dialect = Dialect {
@@ -40,19 +39,115 @@ pub const DIALECT: Dialect = Dialect {
         Endpoint::new("POST", "/pay", Scope::Write, || web::to(pay)),
         Endpoint::new("POST", "/domain/pay", Scope::Write, || web::to(pay)),
     ],
-    refuse: |_, _, unserved| ErrorText::from(unserved).respond(),
+    refuse: |_, _, unserved| No::from(unserved).error_response(),
     start_at_zero: |_| {},
 };
 
 /// The label that keeps `clientName`.
 const CLIENT_NAME: &str = "client_name";
 
-async fn pay(context: Data<Context>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    match serve(&context, &request, payload).await {
-        Ok(Done::Applied) => HttpResponse::Ok().finish(),
-        Ok(Done::Waits) => HttpResponse::Accepted().finish(),
-        Err(error) => error.respond(),
+/// What that system says when it does not do what was asked: plain text and a line end, as Go's `http.Error` writes it.
+#[derive(Debug)]
+struct Words;
+
+type No = dictionary::No<Words>;
+
+impl Words {
+    const QUERY_UNREADABLE: &str = "query string parsing";
+    const BODY_UNREADABLE: &str = "reading request body";
+    const JSON_UNREADABLE: &str = "unmarshalling JSON error";
+    const CLIENT_UNREADABLE: &str = "converting to domain struct";
+    const CLIENT_UNKNOWN: &str = "client is not in the db";
+    const FUNDS_SHORT: &str = "not enough money";
+    /// It may or may not have been applied.
+    const FAILED: &str = "check your balance";
+    const NAME_INVALID: &str = "clientName must have at most 256 characters, none of them NUL";
+    const TYPE_UNKNOWN: &str = r#"typeTXN must be "deposit" or "withdraw""#;
+    const ORDER_USED: &str = "orderID was used for another amount";
+    const ORDER_ENDED: &str = "the order has just ended without effect, send it again";
+}
+
+impl Dictionary for Words {
+    fn write(said: &Said) -> HttpResponse {
+        let mut response = HttpResponse::build(said.status);
+        response.content_type(ContentType::plaintext()).insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        response.body(format!("{}\n", said.text))
     }
+
+    fn rejected(rejection: Rejection) -> Said {
+        match rejection {
+            Rejection::InsufficientFunds => Said::new(StatusCode::UNPROCESSABLE_ENTITY, Self::FUNDS_SHORT),
+            Rejection::WalletUnknown => Said::new(StatusCode::NOT_FOUND, Self::CLIENT_UNKNOWN),
+            // A string that holds no number.
+            Rejection::AmountInvalid => Said::bad_request(Self::JSON_UNREADABLE),
+            Rejection::AmountNotPositive | Rejection::AmountTooLarge | Rejection::TooManyDecimals => {
+                Said::bad_request(rejection.to_string())
+            }
+            // Another request has the key; what the client holds, or how many of its withdrawals wait, leaves no room for this one.
+            Rejection::IdempotencyKeyReused | Rejection::BalanceTooLarge | Rejection::WaitingLineFull => {
+                Said::conflict(rejection.to_string())
+            }
+            // The only label is the client's name.
+            Rejection::LabelsInvalid => Said::bad_request(Self::NAME_INVALID),
+            // The order was there, and ended before it could be looked at: its number is free again.
+            Rejection::ReferenceTaken => Said::conflict(Self::ORDER_ENDED),
+            Rejection::CurrencyUnknown => {
+                tracing::error!("there is no such currency as dialects.transaction_system.currency names");
+                Self::failed()
+            }
+            other => Self::refused(other.into()),
+        }
+    }
+
+    fn refused(refusal: Refusal) -> Said {
+        // 422 has one meaning here, and "not enough money" is a rejection that never becomes a `Refusal`.
+        let status = StatusCode::from_u16(refusal.status).ok().filter(|said| *said != StatusCode::UNPROCESSABLE_ENTITY);
+        Said::new(status.unwrap_or(StatusCode::BAD_REQUEST), refusal.reason)
+    }
+
+    fn unserved(unserved: Unserved) -> Said {
+        match unserved {
+            Unserved::BodyIncomplete | Unserved::BodyTooSlow => Said::bad_request(Self::BODY_UNREADABLE),
+            Unserved::DatabaseAway | Unserved::TimedOut => Self::failed(),
+            // That system has nothing of the kind: HTTP's own.
+            other => Said::new(other.status(), other.reason()),
+        }
+    }
+
+    fn too_slow() -> Said {
+        Self::failed()
+    }
+
+    fn failed() -> Said {
+        Said::new(StatusCode::BAD_GATEWAY, Self::FAILED)
+    }
+}
+
+/// Reads in the order in which that system does: query, body, JSON, client; then what it never looked at.
+async fn pay(context: Data<Context>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, No> {
+    let query = Query::parse(request.query_string()).ok_or(No::bad_request(Words::QUERY_UNREADABLE))?;
+    let bytes_max = context.state.settings.http.body_bytes_max;
+    let body = extract::body(&request, payload, bytes_max, context.gate.time_max()).await?;
+    // What is no UTF-8 in a string is replaced, as Go does it.
+    let text = String::from_utf8_lossy(&body);
+    let payment = Payment::read(&text).map_err(|_| No::bad_request(Words::JSON_UNREADABLE))?;
+    let client = query.first("client").and_then(|client| client.parse().ok()).map(WalletId);
+    let client = client.ok_or(No::bad_request(Words::CLIENT_UNREADABLE))?;
+
+    let idempotency_key = extract::idempotency_key(request.headers())?;
+    let settings = &context.state.settings.dialects.transaction_system;
+    let currency = CurrencyCode::new(&settings.currency).ok_or(Rejection::CurrencyUnknown)?;
+    let wait = wait(&query, settings.wait_seconds_max)?;
+    let asked = payment.request(client, currency, wait)?;
+    let operation = Operation { id: wire::new_id(), idempotency_key, request: asked.clone() };
+    let done = match done(submit::submit(&context, operation).await?) {
+        Ok(done) => done,
+        Err(refused) => find_earlier(&context, &asked, &refused).await?.ok_or(refused.rejection)?,
+    };
+    Ok(match done {
+        Done::Applied => HttpResponse::Ok().finish(),
+        Done::Waits => HttpResponse::Accepted().finish(),
+    })
 }
 
 /// What became of a payment that was not refused.
@@ -75,32 +170,6 @@ impl Done {
     }
 }
 
-/// Reads in the order in which that system does: query, body, JSON, client; then what it never looked at.
-async fn serve(context: &Context, request: &HttpRequest, payload: Payload) -> Result<Done, ErrorText> {
-    let query = Query::parse(request.query_string()).ok_or(ErrorText::bad("query string parsing"))?;
-    let bytes_max = context.state.settings.http.body_bytes_max;
-    let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
-    // What is no UTF-8 in a string is replaced, as Go does it.
-    let text = String::from_utf8_lossy(&body);
-    let payment = Payment::read(&text).map_err(|_| ErrorText::bad(error_text::JSON_UNREADABLE))?;
-    let client = query.first("client").and_then(|client| client.parse().ok()).map(WalletId);
-    let client = client.ok_or(ErrorText::bad("converting to domain struct"))?;
-
-    let idempotency_key = extract::idempotency_key(request.headers())?;
-    let settings = &context.state.settings.dialects.transaction_system;
-    let currency = CurrencyCode::new(&settings.currency).ok_or(Rejection::CurrencyUnknown)?;
-    let wait = wait(&query, settings.wait_seconds_max)?;
-    let asked = payment.request(client, currency, wait)?;
-    let operation = Operation { id: wire::new_id(), idempotency_key, request: asked.clone() };
-    let outcome = submit::submit(context, operation).await?;
-    match done(outcome) {
-        Ok(done) => Ok(done),
-        Err(refused) => {
-            find_earlier(context, &asked, &refused).await?.ok_or_else(|| ErrorText::from(refused.rejection))
-        }
-    }
-}
-
 fn done(outcome: Outcome) -> Result<Done, Refused> {
     let Answer::Transaction(transaction) = outcome.result? else {
         unreachable!("a deposit or a withdrawal becomes a transaction");
@@ -109,12 +178,12 @@ fn done(outcome: Outcome) -> Result<Done, Refused> {
 }
 
 /// How long a withdrawal may wait for funds, if it may.
-fn wait(query: &Query, seconds_max: u64) -> Result<Option<Lifetime>, ErrorText> {
+fn wait(query: &Query, seconds_max: u64) -> Result<Option<Lifetime>, No> {
     let Some(text) = query.first("wait") else { return Ok(None) };
-    let seconds = query::duration_seconds(text).filter(|seconds| *seconds <= seconds_max);
+    let seconds = duration_seconds(text).filter(|seconds| *seconds <= seconds_max);
     let lifetime = seconds.and_then(|seconds| Lifetime::from_seconds(i64::try_from(seconds).ok()?).ok());
     let text = format!("wait must be a duration such as 30s, 5m or 1h30m, from 1s to {seconds_max}s");
-    lifetime.map(Some).ok_or(ErrorText::bad(text))
+    lifetime.map(Some).ok_or(No::bad_request(text))
 }
 
 /// What the body says.
@@ -137,11 +206,11 @@ impl<'a> Payment<'a> {
         })
     }
 
-    fn request(&self, wallet: WalletId, currency: CurrencyCode, wait: Option<Lifetime>) -> Result<Request, ErrorText> {
+    fn request(&self, wallet: WalletId, currency: CurrencyCode, wait: Option<Lifetime>) -> Result<Request, No> {
         let word = &*self.word;
         // That system credited what it did not know.
         if !["deposit", "withdraw"].contains(&word) {
-            return Err(ErrorText::bad(r#"typeTXN must be "deposit" or "withdraw""#));
+            return Err(No::bad_request(Words::TYPE_UNKNOWN));
         }
         let money = Money { amount: self.amount?, currency };
         // 0 is what Go reads where nothing is: no order's number.
@@ -171,7 +240,7 @@ impl<'a> Payment<'a> {
 
 /// What became of the same order when it was sent before. Whatever the refusal is: an order that was paid with the last money is short of
 /// money when it comes again.
-async fn find_earlier(context: &Context, asked: &Request, refused: &Refused) -> Result<Option<Done>, ErrorText> {
+async fn find_earlier(context: &Context, asked: &Request, refused: &Refused) -> Result<Option<Done>, No> {
     let Some(reference) = asked.reference().filter(|_| refused.rejection != Rejection::IdempotencyKeyReused) else {
         return Ok(None);
     };
@@ -188,7 +257,7 @@ async fn find_earlier(context: &Context, asked: &Request, refused: &Refused) -> 
         && earlier.currency.as_deref() == Some(money.currency.as_str())
         && earlier.amount == Some(money.amount.value());
     if !is_same {
-        return Err(ErrorText::conflict("orderID was used for another amount"));
+        return Err(No::conflict(Words::ORDER_USED));
     }
     Ok(Status::parse(&earlier.status).and_then(Done::of))
 }

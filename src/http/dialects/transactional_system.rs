@@ -16,8 +16,9 @@ use crate::http::extract;
 use crate::http::server::Context;
 use crate::http::submit::{self, Unanswered};
 use crate::ledger::Kind;
+use crate::settings::Settings;
 use crate::telemetry::Metrics;
-use crate::wire::{self, Message, Reply};
+use crate::wire::{self, Limits, Message, Reply};
 
 /// What the server needs to know of it.
 pub const DIALECT: Dialect = Dialect {
@@ -72,8 +73,8 @@ async fn answer(context: &Context, kind: Kind, request: &HttpRequest, payload: P
 }
 
 async fn serve(context: &Context, kind: Kind, request: &HttpRequest, payload: Payload) -> Result<Reply, Unanswered> {
-    let bytes_max = context.state.settings.http.body_bytes_max;
-    let body = extract::body(request, payload, bytes_max, context.gate.time_max()).await?;
+    let Settings { http, batch, .. } = &*context.state.settings;
+    let body = extract::body(request, payload, http.body_bytes_max, context.gate.time_max()).await?;
     let message = Message {
         dialect: WORDS,
         operation: kind.as_str(),
@@ -81,7 +82,11 @@ async fn serve(context: &Context, kind: Kind, request: &HttpRequest, payload: Pa
         body: &body,
         idempotency_key: extract::idempotency_key_text(request.headers())?,
     };
-    let limits = context.limits();
+    let limits = Limits {
+        body_bytes_max: http.body_bytes_max,
+        batch_body_bytes_max: batch.body_bytes_max,
+        batch_operations_max: batch.operations_max,
+    };
     let wire::Asked::Operation(operation) = wire::decode(&message, limits)? else {
         unreachable!("this dialect has no batches");
     };

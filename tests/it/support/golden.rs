@@ -53,7 +53,7 @@ struct Part {
     body: String,
 }
 
-/// Goes through every golden file of `tests/golden/FOLDER` that starts with `prefix`, each with an app of its own, and panics with all that was different.
+/// Goes through every golden file `tests/golden/FOLDER/PREFIX*.http`, each with an app of its own, and panics with all that was different.
 pub async fn check(folder: &str, prefix: &str, start: impl AsyncFn() -> TestApp) {
     let mut different = String::new();
     let files = files(folder, prefix);
@@ -77,8 +77,12 @@ fn files(folder: &str, prefix: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     let entries = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("it is readable").path()).collect();
-    let begins = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
-    files.retain(begins);
+    // Rust's tests of the dialect stand beside them.
+    let is_golden = |file: &PathBuf| {
+        file.extension().is_some_and(|extension| extension == "http")
+            && file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    files.retain(is_golden);
     files.sort();
     files
 }
