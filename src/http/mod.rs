@@ -5,18 +5,18 @@
 
 pub mod auth;
 mod dialects;
-mod dictionary;
-mod document;
+pub mod dictionary;
+pub mod document;
 mod endpoint;
 mod error;
 mod extract;
 mod measure;
-mod month;
+pub mod month;
 mod ops;
-mod pages;
-mod parameters;
+pub mod pages;
+pub mod parameters;
 mod rate;
-mod report_file;
+pub mod report_file;
 mod server;
 mod submit;
 mod tls;
