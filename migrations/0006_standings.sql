@@ -1,6 +1,7 @@
 -- Standings: every operation that opened, blocked or closed a wallet, or found it so. What a wallet may do now stands in `wallets`; this says since which
--- operation, and lets the second try of one whose commit was not heard of be told from a second operation. What stood so before this table was made, and
--- what an older version changes while both run, left no row.
+-- operation, and lets the second try of one whose commit was not heard of be told from a second operation. What stood so before this table was made
+-- left no row. Nor does what an older version changes beside a newer one: the audit then finds the wallet different from its last row, until the
+-- newer one opens, blocks or closes it again.
 
 CREATE TABLE standings (
     -- The operation's: a UUIDv7.

@@ -32,6 +32,7 @@ Environment:
   PURSER_SERVICES=local|docker|given   forces the way; `given` insists on both URLs
   PURSER_INSTANCE=NAME                 another, independent pair of servers, kept in .local/NAME;
                                        DATABASE_URL and AMQP_URL are ignored then, unless `given`
+  POSTGRES_SHARED_BUFFERS=SIZE         PostgreSQL's buffers, 1GB unless set: less where memory is scarce
 TEXT
 }
 
@@ -40,8 +41,8 @@ TEXT
 readonly POSTGRES_PORT_FIRST=21432
 readonly AMQP_PORT_FIRST=21672
 readonly POSTGRES_VERSION_MIN=15
-readonly SHARED_BUFFERS_MB_MIN=128
-readonly SHARED_BUFFERS_MB_MAX=1024
+# As docker-compose.yml has it. Taken as it is used; with less than the indexes need, each batch evicts what the next one wants.
+readonly POSTGRES_SHARED_BUFFERS=${POSTGRES_SHARED_BUFFERS:-1GB}
 readonly READY_SECONDS_MAX=120
 readonly STOP_SECONDS_MAX=60
 readonly LOG_BYTES_MAX=20000000
@@ -349,7 +350,7 @@ project_name() {
 
 compose() {
   POSTGRES_PORT=$POSTGRES_PORT AMQP_PORT=$AMQP_PORT RABBITMQ_MANAGEMENT_PORT=$DIST_PORT \
-    POSTGRES_SHARED_BUFFERS=$(shared_buffers) docker compose --project-directory "$ROOT" --file "$ROOT/docker-compose.yml" \
+    docker compose --project-directory "$ROOT" --file "$ROOT/docker-compose.yml" \
     --project-name "$(project_name)" "$@"
 }
 
@@ -895,18 +896,6 @@ postgres_env() {
   as_user "$POSTGRES_USER_NAME" env -i PATH="$PATH" HOME="$DATA" LC_ALL=C.UTF-8 "$@"
 }
 
-# A quarter of the memory, as PostgreSQL's manual advises, but no more than 1 GB: this machine has other things to do.
-# It is taken when it is used. With less than the indexes need, each batch evicts what the next one wants.
-shared_buffers() {
-  local kilobytes megabytes
-  # Elsewhere than on Linux, where only Docker's own machine has it, the least must do.
-  kilobytes=$(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo 2>/dev/null || true)
-  megabytes=$((${kilobytes:-0} / 4 / 1024))
-  if ((megabytes < SHARED_BUFFERS_MB_MIN)); then megabytes=$SHARED_BUFFERS_MB_MIN; fi
-  if ((megabytes > SHARED_BUFFERS_MB_MAX)); then megabytes=$SHARED_BUFFERS_MB_MAX; fi
-  echo "${megabytes}MB"
-}
-
 launch_postgres() {
   local folder=$DATA/postgres pid=''
   if [[ ! -e $folder ]]; then create_cluster; fi
@@ -927,7 +916,7 @@ launch_postgres() {
     echo "port = $POSTGRES_PORT"
     echo "unix_socket_directories = ''"
     echo "max_connections = 200"
-    echo "shared_buffers = '$(shared_buffers)'"
+    echo "shared_buffers = '$POSTGRES_SHARED_BUFFERS'"
     echo "max_wal_size = '4GB'"
     echo "timezone = 'UTC'"
     echo "log_timezone = 'UTC'"

@@ -140,7 +140,7 @@ async fn close(db_tx: &mut DbTx, books: Books) -> Result<(), StoreError> {
     if !changes.opened.is_empty() {
         balances::insert(db_tx, &changes.opened).await?;
     }
-    if !changes.is_empty() {
+    if changes.has_postings() {
         changes::save(db_tx, &changes, now).await?;
     }
     if changes.transactions.iter().any(|transaction| transaction.more.is_some()) {
@@ -152,8 +152,8 @@ async fn close(db_tx: &mut DbTx, books: Books) -> Result<(), StoreError> {
     if !changes.standings.is_empty() {
         wallets::save_standings(db_tx, &changes.standings, now).await?;
     }
-    if !changes.stood.is_empty() {
-        standings::insert(db_tx, &changes.stood, now).await?;
+    if !changes.standing_records.is_empty() {
+        standings::insert(db_tx, &changes.standing_records, now).await?;
     }
     if !changes.references.is_empty() {
         name(db_tx, &changes.references).await?;

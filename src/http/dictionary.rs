@@ -175,7 +175,10 @@ impl<D: Dictionary> From<StoreError> for No<D> {
     fn from(error: StoreError) -> Self {
         match error.trouble() {
             Trouble::Away => Unserved::DatabaseAway.into(),
-            Trouble::Conflict | Trouble::Locked => D::too_slow().into(),
+            Trouble::Conflict | Trouble::Locked => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the database took too long for a dialect");
+                D::too_slow().into()
+            }
             Trouble::Refused => Self::failed(&error),
         }
     }

@@ -1,6 +1,5 @@
 //! How a route of `/v1` or of a dialect is declared: one line in a table, from which it is served, measured and guarded.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, Route, guard};
@@ -92,10 +91,7 @@ pub fn configure(routes: &mut web::ServiceConfig, endpoints: &[Endpoint]) {
             async move {
                 let pattern = request.match_pattern();
                 let mut response = server::refuse(&context, pattern.as_deref(), Unserved::MethodNotAllowed);
-                // A dialect may say that nothing is served there at all.
-                if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-                    response.headers_mut().insert(ALLOW, allowed);
-                }
+                response.headers_mut().insert(ALLOW, allowed);
                 response
             }
         });

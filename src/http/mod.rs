@@ -11,6 +11,7 @@ mod endpoint;
 mod error;
 mod extract;
 mod measure;
+pub mod moments;
 pub mod month;
 mod ops;
 pub mod pages;

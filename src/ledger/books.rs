@@ -11,7 +11,8 @@ use super::state::{State, StoredBalance};
 use super::transaction::More;
 use super::{
     Answer, Answered, Batch, CurrencyCode, Delta, Details, Entry, IdempotencyKey, Line, Operation, Original, Outcome,
-    ReferenceChanges, Refused, Rejection, Request, Standing, Status, Stood, Transaction, TransactionId, WalletId,
+    ReferenceChanges, Refused, Rejection, Request, Standing, StandingRecord, Status, Transaction, TransactionId,
+    WalletId,
 };
 
 /// The books of one batch.
@@ -24,7 +25,7 @@ pub struct Books {
     transactions: Vec<Transaction>,
     entries: Vec<Entry>,
     updates: Vec<Change>,
-    stood: Vec<Stood>,
+    standing_records: Vec<StandingRecord>,
 }
 
 /// What is to be written when the books close. Each wallet and currency once, each transaction once.
@@ -43,7 +44,7 @@ pub struct Changes {
     /// The wallets that may do something else now.
     pub standings: Vec<(WalletId, Standing)>,
     /// The operations on wallets' standings, in the order they were decided.
-    pub stood: Vec<Stood>,
+    pub standing_records: Vec<StandingRecord>,
     /// The references that name another transaction now, or none.
     pub references: ReferenceChanges,
 }
@@ -52,7 +53,7 @@ impl Books {
     /// Opens the books on what was read under the locks.
     pub fn open(state: State, answered: Answered) -> Self {
         let (keys, transactions, entries) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { state, answered, keys, transactions, entries, updates: Vec::new(), stood: Vec::new() }
+        Self { state, answered, keys, transactions, entries, updates: Vec::new(), standing_records: Vec::new() }
     }
 
     /// Decides one operation and folds it in, or finds what was decided before.
@@ -76,7 +77,11 @@ impl Books {
                 Ok(Done::Unrecorded(answer)) => {
                     if let Answer::Standing(standing) = answer {
                         // Also where nothing changed: the second try could find that something had.
-                        self.stood.push(Stood { id: operation.id, wallet: request.wallet(), standing });
+                        self.standing_records.push(StandingRecord {
+                            id: operation.id,
+                            wallet: request.wallet(),
+                            standing,
+                        });
                     }
                     outcome(request, Ok(answer))
                 }
@@ -104,8 +109,8 @@ impl Books {
             }
         }
         let updates = updates.into_values().collect();
-        let Self { transactions, entries, stood, .. } = self;
-        Changes { transactions, entries, updates, stood, ..self.state.changes() }
+        let Self { transactions, entries, standing_records, .. } = self;
+        Changes { transactions, entries, updates, standing_records, ..self.state.changes() }
     }
 
     /// When the books were opened: the time of everything in them.
@@ -343,9 +348,9 @@ enum Done {
 }
 
 impl Changes {
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.transactions.is_empty() && self.updates.is_empty() && self.stood.is_empty() && self.balances.is_empty()
+    /// Whether there is a transaction, an entry or a balance to write: what nearly every batch writes.
+    pub fn has_postings(&self) -> bool {
+        !(self.transactions.is_empty() && self.entries.is_empty() && self.balances.is_empty())
     }
 }
 

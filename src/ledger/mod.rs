@@ -36,4 +36,4 @@ pub use reference::{Reference, ReferenceChanges};
 pub use state::{Known, Limits, State, StoredBalance, Waiting};
 pub use time::{Lifetime, Timestamp};
 pub use transaction::{Original, Status, Transaction, TransactionId};
-pub use wallet::{Standing, Stood, WalletId};
+pub use wallet::{Standing, StandingRecord, WalletId};

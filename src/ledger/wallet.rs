@@ -27,7 +27,7 @@ pub enum Standing {
 
 /// The record of an operation on a wallet's standing, be it that the wallet stood so already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stood {
+pub struct StandingRecord {
     /// The operation's id.
     pub id: TransactionId,
     /// Whose standing.

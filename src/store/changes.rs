@@ -129,8 +129,9 @@ pub async fn save_updates(db_tx: &mut DbTx, changes: &Changes, now: Timestamp) -
         "UPDATE transactions
          SET status = new.status, rejection = new.rejection, confirmed = new.confirmed, expires_at = new.expires_at,
              expiry_claimed_until = NULL, finished_at = CASE WHEN new.status <> 'Created' THEN $6::timestamptz END
-         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::numeric[], $5::timestamptz[])
-             AS new (id, status, rejection, confirmed, expires_at)
+         FROM (
+             SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::numeric[]), unnest($5::timestamptz[])
+         ) AS new (id, status, rejection, confirmed, expires_at)
          WHERE transactions.id = new.id AND transactions.status = 'Created'",
     )
     .bind(updates.id)

@@ -17,7 +17,6 @@ pub mod history;
 pub mod imports;
 pub mod keys;
 pub mod lines;
-pub mod moments;
 pub mod movements;
 pub mod references;
 pub mod reports;

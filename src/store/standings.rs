@@ -4,13 +4,13 @@ use uuid::Uuid;
 
 use super::transactions::uuids;
 use super::{DbTx, StoreError};
-use crate::ledger::{Standing, Stood, Timestamp, TransactionId};
+use crate::ledger::{Standing, StandingRecord, Timestamp, TransactionId};
 
 /// Records operations on wallets' standings, in their order.
-pub async fn insert(db_tx: &mut DbTx, stood: &[Stood], now: Timestamp) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = stood.iter().map(|stood| stood.id.0).collect();
+pub async fn insert(db_tx: &mut DbTx, records: &[StandingRecord], now: Timestamp) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = records.iter().map(|record| record.id.0).collect();
     let (wallets, words): (Vec<i64>, Vec<&str>) =
-        stood.iter().map(|stood| (stood.wallet.0, stood.standing.as_str())).unzip();
+        records.iter().map(|record| (record.wallet.0, record.standing.as_str())).unzip();
     sqlx::query(
         "INSERT INTO standings (id, wallet_id, standing, created_at)
          SELECT id, wallet_id, standing, $4

@@ -7,8 +7,8 @@ use purser::ledger::outcome::Replay;
 use purser::ledger::rules::Change;
 use purser::ledger::{
     Amount, Answer, Answered, Balance, Books, Changes, Currencies, Currency, CurrencyCode, Entry, IdempotencyKey, Kind,
-    Known, Lifetime, Limits, Operation, Outcome, Reference, ReferenceChanges, Refused, ServiceId, Standing, State,
-    Status, Stood, StoredBalance, Timestamp, Transaction, TransactionId, Waiting, WalletId,
+    Known, Lifetime, Limits, Operation, Outcome, Reference, ReferenceChanges, Refused, ServiceId, Standing,
+    StandingRecord, State, Status, StoredBalance, Timestamp, Transaction, TransactionId, Waiting, WalletId,
 };
 use rust_decimal::Decimal;
 
@@ -32,7 +32,7 @@ pub struct History {
     pub transactions: Vec<Transaction>,
     pub entries: Vec<Entry>,
     /// Every operation on a wallet's standing that was not refused.
-    pub stood: Vec<Stood>,
+    pub standing_records: Vec<StandingRecord>,
     /// What each reference names, as a store keeps it.
     pub references: BTreeMap<Reference, TransactionId>,
     /// What was answered first under each key.
@@ -53,7 +53,7 @@ impl History {
             balances: BTreeMap::new(),
             transactions: Vec::new(),
             entries: Vec::new(),
-            stood: Vec::new(),
+            standing_records: Vec::new(),
             references: BTreeMap::new(),
             answers: HashMap::new(),
         };
@@ -122,7 +122,7 @@ impl History {
     pub fn post_again(&mut self, batch: &[Operation]) -> Vec<Outcome> {
         let ids: HashSet<_> = batch.iter().map(|operation| operation.id).collect();
         let found: Vec<_> = self.transactions.iter().filter(|kept| ids.contains(&kept.id)).cloned().collect();
-        let stood = self.stood.iter().filter(|stood| ids.contains(&stood.id));
+        let stood = self.standing_records.iter().filter(|stood| ids.contains(&stood.id));
         let stood: Vec<_> = stood.map(|stood| (stood.id, stood.standing)).collect();
         let answered = Answered::by_key(self.find_by_keys(batch)).and_by_id(found).and_standings(stood);
         let answered = self.answered(answered);
@@ -203,8 +203,8 @@ impl History {
 
     /// Keeps what is to be written, as far as a store's constraints allow it.
     fn keep(&mut self, changes: Changes) {
-        let is_nothing = changes.transactions.is_empty() && changes.updates.is_empty() && changes.stood.is_empty();
-        assert_eq!(changes.is_empty(), is_nothing, "balances change with transactions only");
+        let is_by_transactions = !changes.transactions.is_empty() || !changes.updates.is_empty();
+        assert!(is_by_transactions || !changes.has_postings(), "money moves with transactions only");
         let lines_before: HashMap<_, _> =
             self.balances.keys().map(|place| (*place, self.line(place.0, place.1))).collect();
         let opened: HashSet<_> = changes.opened.iter().copied().collect();
@@ -230,12 +230,12 @@ impl History {
             let before = self.wallets.insert(wallet, standing);
             assert!(before.is_some_and(|before| before != Standing::Closed), "what is closed stays closed");
         }
-        for new in changes.stood {
-            assert!(self.stood.iter().all(|kept| kept.id != new.id), "a standing is recorded once");
-            self.stood.push(new);
+        for new in changes.standing_records {
+            assert!(self.standing_records.iter().all(|kept| kept.id != new.id), "a standing is recorded once");
+            self.standing_records.push(new);
         }
-        for stood in &self.stood {
-            let last = self.stood.iter().rfind(|last| last.wallet == stood.wallet).expect("it has one");
+        for stood in &self.standing_records {
+            let last = self.standing_records.iter().rfind(|last| last.wallet == stood.wallet).expect("it has one");
             assert_eq!(self.wallets.get(&last.wallet), Some(&last.standing), "a wallet stands as was recorded last");
         }
         for new in changes.transactions {

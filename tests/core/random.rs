@@ -480,7 +480,7 @@ proptest! {
         if is_same {
             prop_assert_eq!(unheard.balances(), kept.balances());
             prop_assert_eq!(unheard.standings(), kept.standings());
-            prop_assert_eq!(unheard.stood, kept.stood);
+            prop_assert_eq!(unheard.standing_records, kept.standing_records);
             prop_assert_eq!(unheard.transactions, kept.transactions);
             prop_assert_eq!(unheard.entries, kept.entries);
             prop_assert_eq!(unheard.references, kept.references);

@@ -22,6 +22,7 @@ use crate::http::dictionary::{self, Dictionary, Said};
 use crate::http::endpoint::{Endpoint, Scope};
 use crate::http::error::Unserved;
 use crate::http::extract;
+use crate::http::moments::Reading;
 use crate::http::pages::{self, PAGE_ITEMS, Page};
 use crate::http::server::Context;
 use crate::http::submit;
@@ -33,7 +34,6 @@ use crate::store::accounts::{self, AccountRow};
 use crate::store::currencies;
 use crate::store::directory::{self, NewWallet, WalletFilter, WalletRow};
 use crate::store::history::{self, After, Order, TransactionFilter, TransactionRow};
-use crate::store::moments::Reading;
 use crate::wire::{self, go};
 
 /// What the server needs to know of it.

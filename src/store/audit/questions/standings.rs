@@ -1,4 +1,6 @@
 //! Whether wallets may do what was recorded of them. What stood so before standings were recorded has no row, and nothing is asked of it.
+//! An older version that still runs beside this one records nothing: a wallet whose standing it changed is found here, rightly, until it is opened,
+//! blocked or closed again.
 
 use super::Question;
 
