@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::session::SessionError;
 use super::topology::{Topology, short};
@@ -15,6 +17,10 @@ use super::verdict::Reason;
 
 /// Letters that are published before the first of them is confirmed: a flood of bad messages must not hold up the good ones for long.
 const LETTERS_MAX: usize = 256;
+
+/// How long the broker may take to confirm letters. RabbitMQ may forget what is published to a quorum queue that has no leader yet, as after a restart, and
+/// never confirms it; their messages would stay unacknowledged for good, and hold up the others. Longer than a busy broker takes.
+const CONFIRM_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long to wait before letters that the broker did not take are published again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -86,11 +92,10 @@ impl DeadLetters {
             let (key, properties) = (delivery.routing_key.clone(), properties(delivery, reason));
             confirms.push(self.channel.basic_publish(exchange, key, options, &delivery.data, properties).await?);
         }
-        let mut all_are_safe = true;
-        for confirm in confirms {
-            all_are_safe &= confirm.await? == Confirmation::Ack(None);
+        match timeout(CONFIRM_TIME_MAX, try_join_all(confirms)).await {
+            Ok(confirmations) => Ok(confirmations?.iter().all(|confirmation| *confirmation == Confirmation::Ack(None))),
+            Err(_) => Ok(false),
         }
-        Ok(all_are_safe)
     }
 }
 
