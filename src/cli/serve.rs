@@ -110,10 +110,6 @@ fn what_to_try(settings: &Settings, surroundings: &Surroundings, http: SocketAdd
         post(credit, "v1/transactions"),
         format!("curl -s {key}{scheme}://{http}/v1/wallets/1/balances"),
     ];
-    if settings.dialects.transactional_system.enabled {
-        lines.push(post(r#"{"wallet_id":1,"ticker":"USD","amount":10}"#, "invoice"));
-        lines.push(post(r#"{"wallet_id":1}"#, "balance"));
-    }
     lines.extend(addresses.map(|file| format!(". {file}")));
     if settings.broker.enabled {
         lines.push(format!("{program} send invoice 1 2.50 USD"));

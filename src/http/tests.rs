@@ -22,7 +22,8 @@ use crate::telemetry::Metrics;
 const LARGE: usize = 10 * 1024 * 1024;
 /// Whoever waits this long has waited in vain.
 const PATIENCE: Duration = Duration::from_secs(20);
-const INVOICE: &str = r#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
+const TRANSACTIONS: &str = "/v1/transactions";
+const INVOICE: &str = r#"{"kind":"invoice","wallet_id":1,"currency":"USD","amount":1}"#;
 
 /// A served [`State`] whose database takes connections and never says a word, so that operations stay where they are.
 struct Server {
@@ -92,7 +93,7 @@ async fn an_unknown_path_and_a_wrong_method_are_problems() {
         assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)), "{method} {path}");
     };
     check(Method::GET, "/nothing", 404, "route_unknown", None).await;
-    check(Method::POST, "/invoice/1", 404, "route_unknown", None).await;
+    check(Method::POST, "/v1/transaction", 404, "route_unknown", None).await;
     check(Method::GET, "/", 404, "route_unknown", None).await;
     check(Method::POST, "/healthz", 405, "method_not_allowed", Some("GET, HEAD")).await;
     check(Method::DELETE, "/readyz", 405, "method_not_allowed", Some("GET, HEAD")).await;
@@ -100,32 +101,11 @@ async fn an_unknown_path_and_a_wrong_method_are_problems() {
 }
 
 #[actix_rt::test]
-async fn a_dialect_refuses_a_wrong_method_in_its_own_words() {
-    let server = Server::start(|_| {});
-    let response = server.request(Method::GET, "/withdraw").send().await.unwrap();
-    assert_eq!((response.status().as_u16(), header(&response, "allow")), (405, Some("POST")));
-    let envelope = json_of(response).await;
-    assert_eq!((&envelope["operation"], &envelope["code"]), (&json!("withdraw"), &json!(405)));
-    assert!(envelope["reason"].is_string());
-}
-
-#[actix_rt::test]
-async fn a_dialect_that_is_switched_off_is_not_there() {
-    let server = Server::start(|settings| settings.dialects.transactional_system.enabled = false);
-    for path in ["/invoice", "/withdraw", "/balance"] {
-        assert_eq!(server.post(path, INVOICE).await.status(), 404, "{path}");
-    }
-    let none_of_its_metrics = server.metric(r#"app_queries_status_counter{operation="invoice",status="200"}"#).await;
-    assert_eq!(none_of_its_metrics, None);
-}
-
-#[actix_rt::test]
 async fn a_body_beyond_the_limit_is_refused_and_the_next_request_is_served() {
     let server = Server::start(|_| {});
-    let response = server.post("/invoice", vec![b' '; LARGE]).await;
+    let response = server.post(TRANSACTIONS, vec![b' '; LARGE]).await;
     assert_eq!(response.status(), 413);
-    let envelope = json_of(response).await;
-    assert_eq!((&envelope["operation"], &envelope["code"]), (&json!("invoice"), &json!(413)));
+    assert_eq!(json_of(response).await["code"], "body_too_large");
     assert_eq!(server.request(Method::GET, "/healthz").send().await.unwrap().status(), 200);
 
     // The same when it is found out only while it comes.
@@ -140,7 +120,7 @@ fn post_in_chunks(address: SocketAddr, bytes: usize) -> std::io::Result<String> 
     let mut connection = TcpStream::connect(address)?;
     write!(
         connection,
-        "POST /invoice HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     )?;
     let chunk = [b' '; 65_536];
     for _ in 0..bytes / chunk.len() {
@@ -160,25 +140,25 @@ async fn an_operation_without_an_outcome_in_time_may_have_been_applied_and_still
         settings.http.in_flight_max = 1;
         settings.http.request_timeout_ms = 200;
     });
-    let response = server.post("/invoice", INVOICE).await;
+    let response = server.post(TRANSACTIONS, INVOICE).await;
     assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, Some("1")));
-    let envelope = json_of(response).await;
-    assert_eq!((&envelope["operation"], &envelope["code"]), (&json!("invoice"), &json!(503)));
-    let reason = envelope["reason"].as_str().unwrap();
+    let problem = json_of(response).await;
+    assert_eq!(problem["code"], "timed_out");
+    let reason = problem["detail"].as_str().unwrap();
     assert!(reason.contains("may or may not") && reason.contains("same idempotency key"), "{reason}");
 
     // Nobody waits for it any more, yet it is in flight: the bound holds.
     assert_eq!(server.state.processor.in_flight(), 1);
-    let response = server.post("/withdraw", INVOICE).await;
+    let response = server.post(TRANSACTIONS, INVOICE).await;
     assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (429, Some("1")));
-    assert_eq!(json_of(response).await["code"], 429);
+    assert_eq!(json_of(response).await["code"], "overloaded");
     assert_eq!(server.state.processor.in_flight(), 1);
 }
 
 #[actix_rt::test]
 async fn a_caller_that_goes_away_cancels_nothing() {
     let server = Server::start(|_| {});
-    let request = server.request(Method::POST, "/invoice").body(INVOICE).timeout(Duration::from_millis(300));
+    let request = server.request(Method::POST, TRANSACTIONS).body(INVOICE).timeout(Duration::from_millis(300));
     request.send().await.unwrap_err();
     assert_eq!(server.state.processor.in_flight(), 1);
 }
@@ -190,12 +170,12 @@ async fn a_database_that_is_known_to_be_away_is_told_at_once() {
         settings.database.acquire_timeout_ms = 50;
         settings.http.request_timeout_ms = 20_000;
     });
-    let first = server.request(Method::POST, "/invoice").body(INVOICE).timeout(Duration::from_secs(20)).send();
+    let first = server.request(Method::POST, TRANSACTIONS).body(INVOICE).timeout(Duration::from_secs(20)).send();
     actix_rt::spawn(first);
     until(|| !server.state.processor.database_is_up()).await;
-    let response = server.post("/withdraw", INVOICE).await;
+    let response = server.post(TRANSACTIONS, INVOICE).await;
     assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, Some("5")));
-    let reason = json_of(response).await["reason"].as_str().unwrap().to_owned();
+    let reason = json_of(response).await["detail"].as_str().unwrap().to_owned();
     assert!(reason.contains("nothing was applied"), "{reason}");
     assert_eq!(server.state.processor.in_flight(), 1, "the second was not submitted");
 }
@@ -204,10 +184,9 @@ async fn a_database_that_is_known_to_be_away_is_told_at_once() {
 async fn a_server_that_stops_says_so() {
     let server = Server::start(|_| {});
     assert_eq!(server.state.processor.drain(Duration::from_secs(5)).await, 0);
-    let response = server.post("/balance", r#"{"wallet_id":1}"#).await;
+    let response = server.post(TRANSACTIONS, INVOICE).await;
     assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, Some("5")));
-    let envelope = json_of(response).await;
-    assert_eq!((&envelope["operation"], &envelope["code"]), (&json!("balance"), &json!(503)));
+    assert_eq!(json_of(response).await["code"], "stopping");
 }
 
 #[actix_rt::test]
@@ -234,7 +213,7 @@ async fn a_stop_does_not_wait_for_idle_connections() {
 #[actix_rt::test]
 async fn a_stop_lets_a_request_under_way_have_its_answer() {
     let server = Server::start(|settings| settings.http.request_timeout_ms = 1_000);
-    let under_way = actix_rt::spawn(server.request(Method::POST, "/invoice").body(INVOICE).send());
+    let under_way = actix_rt::spawn(server.request(Method::POST, TRANSACTIONS).body(INVOICE).send());
     until(|| server.state.processor.in_flight() == 1).await;
     timeout(PATIENCE, server.handle.stop(true)).await.expect("the stop ends");
     let response = under_way.await.unwrap().expect("the request was answered");
@@ -263,19 +242,15 @@ async fn requests_are_counted_under_closed_labels_from_zero() {
     let line = |route: &str, method: &str, status: u16| {
         format!(r#"purser_http_requests_total{{method="{method}",route="{route}",status="{status}"}}"#)
     };
-    for zero in [line("/invoice", "POST", 200), line("/balance", "POST", 503), line("/readyz", "GET", 503)] {
+    for zero in [line(TRANSACTIONS, "POST", 200), line("/v1/wallets/{id}", "GET", 503), line("/readyz", "GET", 503)] {
         assert_eq!(server.metric(&zero).await.as_deref(), Some("0"), "{zero}");
     }
-    let of_000 = r#"app_queries_status_counter{operation="withdraw",status="500"}"#;
-    assert_eq!(server.metric(of_000).await.as_deref(), Some("0"));
 
-    server.post("/invoice", "no JSON").await;
+    server.post(TRANSACTIONS, "no JSON").await;
     server.request(Method::from_bytes(b"BREW").unwrap(), "/coffee/4711").send().await.unwrap();
-    assert_eq!(server.metric(&line("/invoice", "POST", 400)).await.as_deref(), Some("1"));
+    assert_eq!(server.metric(&line(TRANSACTIONS, "POST", 400)).await.as_deref(), Some("1"));
     assert_eq!(server.metric(&line("other", "other", 404)).await.as_deref(), Some("1"));
-    let of_000 = r#"app_queries_status_counter{operation="invoice",status="400"}"#;
-    assert_eq!(server.metric(of_000).await.as_deref(), Some("1"));
-    let timed = r#"purser_http_request_duration_seconds_count{route="/invoice"}"#;
+    let timed = r#"purser_http_request_duration_seconds_count{route="/v1/transactions"}"#;
     assert_eq!(server.metric(timed).await.as_deref(), Some("1"));
 }
 
@@ -297,9 +272,12 @@ async fn a_client_that_takes_its_time_does_not_keep_the_server_waiting() {
         };
         actix_rt::task::spawn_blocking(ask).await.unwrap()
     };
-    let head = first_line("POST /invoice HTTP/1.1\r\nHost: x\r\n").await;
+    let head = first_line("POST /v1/transactions HTTP/1.1\r\nHost: x\r\n").await;
     assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
-    let body = first_line("POST /invoice HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").await;
+    let body = first_line(
+        "POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    )
+    .await;
     assert!(body.starts_with("HTTP/1.1 408 "), "{body}");
     assert_eq!(server.state.processor.in_flight(), 0);
 }

@@ -1,8 +1,12 @@
 //! One wallet seen by everyone: money that comes in through one system goes out through another, and all agree after each step.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
-use crate::support::{Message, TestApp, assert_books_balance};
+use crate::support::server::purser;
+use crate::support::{Message, TestApp, TestDatabase, assert_books_balance};
 
 /// An app whose systems all speak of the same currency.
 async fn start() -> TestApp {
@@ -101,5 +105,45 @@ async fn money_goes_through_all_five_systems_and_every_view_agrees() {
     // The native interface has all of it, whoever asked.
     let asked = app.get_all("/v1/transactions?wallet_id=2&limit=3", "kind").await;
     assert_eq!(asked.len(), 6, "{asked:?}");
+    assert_books_balance(&app.database.pool).await;
+}
+
+/// Runs the binary on a database, with this on its standard input.
+fn run_on(database: &TestDatabase, arguments: &[&str], input: &str) {
+    let mut command = purser(arguments);
+    command.env("DATABASE_URL", &database.url).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    // One that reads nothing may be gone before it is written to.
+    child.stdin.take().expect("it is piped").write_all(input.as_bytes()).ok();
+    let output = child.wait_with_output().expect("it can be waited for");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+#[actix_rt::test]
+async fn what_was_imported_is_there_for_the_clients_of_the_old_systems() {
+    let database = TestDatabase::empty().await;
+    run_on(&database, &["migrate"], "");
+    run_on(&database, &["seed", "--like", "wallet-test"], "");
+    let accounts = "wallet_id,external_id,currency,amount,labels\n\
+                    1,Ann,USD,249.99999999,\"{\"\"currency\"\": \"\"USD\"\"}\"\n\
+                    2,Bob,ETC,0,\"{\"\"currency\"\": \"\"ETC\"\"}\"\n";
+    run_on(&database, &["import", "-", "--format", "csv", "--name", "003"], accounts);
+
+    let app = TestApp::start_on(database, |settings| settings.broker.enabled = false).await;
+    let accounts = json!({ "Accounts": [
+        { "ID": 1, "Name": "Ann", "CurrencyID": 1, "CurrencyName": "USD", "Amount": "249.99999999" },
+        { "ID": 2, "Name": "Bob", "CurrencyID": 4, "CurrencyName": "ETC", "Amount": "0" },
+    ] });
+    assert_eq!(app.get("/accounts").await.json(), accounts);
+    let balance = app.post("/balance", &json!({ "wallet_id": 1 })).await.json();
+    assert_eq!(balance["body"], r#"{"actual_balance":{"USD":249.99999999}}"#);
+    let paid =
+        app.post("/pay/?client=1", &json!({ "orderID": 1, "typeTXN": "withdraw", "amount": 249.99999998 })).await;
+    assert_eq!((paid.status, paid.body.as_str()), (200, ""));
+    let buyer = app.get("/account/1").await.json();
+    assert_eq!(buyer["Amount"], "0.00000001");
+    // The next account does not meet those that were imported.
+    app.post("/accounts", &json!({ "Name": "Cid", "Amount": "1", "CurrencyID": 2 })).await;
+    assert_eq!(app.get("/account/3").await.json()["Name"], "Cid");
     assert_books_balance(&app.database.pool).await;
 }

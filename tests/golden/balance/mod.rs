@@ -11,7 +11,7 @@ use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::start_with;
+use super::{start_for, start_with};
 use crate::support::server::purser;
 use crate::support::{
     PATIENCE, Proxy, Server, TestApp, TestDatabase, assert_books_balance, golden, poll_until, unique,
@@ -43,7 +43,11 @@ impl Drop for Reports {
 #[actix_rt::test]
 async fn every_answer_is_as_documented() {
     let reports = Reports::new();
-    golden::check("balance", "", async || start_with(|settings| reports.set(settings)).await).await;
+    golden::check("balance", async |file: &str| match file {
+        "reports" => start_with(|settings| reports.set(settings)).await,
+        _ => start_for(file).await,
+    })
+    .await;
 }
 
 /// Money, and a service.

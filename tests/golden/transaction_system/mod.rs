@@ -4,60 +4,33 @@ mod kills;
 
 use futures::future::join_all;
 use purser::settings::AuthMode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::start_with;
+use super::{start_for, start_with};
 use crate::support::server::purser;
 use crate::support::{PATIENCE, TestApp, assert_books_balance, golden, poll_until};
 
-const FOLDER: &str = "transaction_system";
-
 #[actix_rt::test]
 async fn every_answer_is_as_documented() {
-    for files in ["answers", "orders", "waiting"] {
-        golden::check(FOLDER, files, async || start_with(|_| {}).await).await;
-    }
-}
-
-#[actix_rt::test]
-async fn while_the_database_is_away_the_answer_is_to_check_the_balance() {
-    golden::check(FOLDER, "outage", async || {
-        let app = start_with(|settings| {
-            settings.database.acquire_timeout_ms = 200;
-            settings.http.request_timeout_ms = 500;
-            settings.engine.drain_timeout_ms = 500;
-        })
-        .await;
-        app.database.alter("ALLOW_CONNECTIONS false").await;
-        app.database.terminate_connections().await;
-        // Accepted before anybody knew: 502, too.
-        assert_eq!(
-            pay(&app, 1, r#"{"orderID":7,"typeTXN":"deposit","amount":1}"#).await,
-            (502, "check your balance\n".into())
-        );
-        poll_until(PATIENCE, "it is known", async || app.get("/readyz").await.status == 503).await;
-        app
+    golden::check("transaction_system", async |file: &str| match file {
+        "line" => start_with(|settings| settings.engine.waiting_max = 1).await,
+        "unread" => start_with(|settings| settings.http.request_timeout_ms = 200).await,
+        _ => start_for(file).await,
     })
     .await;
 }
 
 #[actix_rt::test]
-async fn what_http_itself_refuses_is_plain_text_too() {
-    golden::check(FOLDER, "keyless", async || start_with(|settings| settings.http.auth = AuthMode::On).await).await;
-    golden::check(FOLDER, "limits", async || {
-        start_with(|settings| {
-            settings.http.body_bytes_max = 64;
-            settings.http.in_flight_max = 0;
-        })
-        .await
+async fn what_was_accepted_before_anybody_knew_that_the_database_is_away_is_not_known_to_be_paid() {
+    let app = start_with(|settings| {
+        settings.database.acquire_timeout_ms = 200;
+        settings.http.request_timeout_ms = 500;
+        settings.engine.drain_timeout_ms = 500;
     })
     .await;
-}
-
-#[actix_rt::test]
-async fn a_line_that_is_full_takes_nobody_more() {
-    golden::check(FOLDER, "line", async || start_with(|settings| settings.engine.waiting_max = 1).await).await;
+    app.database.alter("ALLOW_CONNECTIONS false").await;
+    app.database.terminate_connections().await;
+    let answer = pay(&app, 1, r#"{"orderID":7,"typeTXN":"deposit","amount":1}"#).await;
+    assert_eq!(answer, (502, "check your balance\n".into()));
 }
 
 #[actix_rt::test]
@@ -107,29 +80,6 @@ async fn a_name_in_another_encoding_is_read_as_go_reads_it() {
 async fn pay(app: &TestApp, client: i64, body: &str) -> (u16, String) {
     let answer = app.post_bytes(&format!("/pay/?client={client}"), "application/json", body.to_owned()).await;
     (answer.status, answer.body)
-}
-
-#[actix_rt::test]
-async fn a_body_that_cannot_be_read_is_told() {
-    let app = start_with(|settings| settings.http.request_timeout_ms = 200).await;
-    for (what, rest) in [
-        ("no such chunk", "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
-        ("less than was announced, and then nothing", "Content-Length: 100\r\n\r\n{"),
-    ] {
-        let mut connection = TcpStream::connect(app.address).await.expect("the server listens");
-        let request = format!("POST /pay/?client=1 HTTP/1.1\r\nHost: purser\r\n{rest}");
-        connection.write_all(request.as_bytes()).await.expect("the server reads");
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"reading request body\n") {
-            let read = tokio::time::timeout(PATIENCE, connection.read_buf(&mut answer)).await.expect("it is answered");
-            assert!(read.expect("the server writes") > 0, "{what}: {}", String::from_utf8_lossy(&answer));
-        }
-        let answer = String::from_utf8_lossy(&answer).to_lowercase();
-        assert!(answer.starts_with("http/1.1 400 "), "{what}: {answer}");
-        assert!(answer.contains("content-type: text/plain; charset=utf-8"), "{what}: {answer}");
-        assert!(answer.contains("x-content-type-options: nosniff"), "{what}: {answer}");
-    }
-    assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "0");
 }
 
 #[actix_rt::test]

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use futures::TryStreamExt;
-use serde_json::json;
 
 use super::{Said, Served, run_on, run_with_input};
 use crate::support::server::purser;
-use crate::support::{PATIENCE, TestApp, TestDatabase, assert_books_balance, poll_until, unique};
+use crate::support::{PATIENCE, TestDatabase, poll_until, unique};
 
 /// A file of a test's own. It goes away with it.
 struct OwnFile(PathBuf);
@@ -369,33 +368,4 @@ async fn the_helps_query_brings_the_users_of_each_old_system() {
         assert_eq!(books(&database).await, expected, "{system}");
         run_on(&database, &["verify"]).expect(0, &["the books are right"]);
     }
-}
-
-#[tokio::test]
-async fn what_was_imported_is_there_for_the_clients_of_the_old_systems() {
-    let database = TestDatabase::empty().await;
-    run_on(&database, &["migrate"]).expect(0, &[]);
-    run_on(&database, &["seed", "--like", "wallet-test"]).expect(0, &[]);
-    let accounts = "wallet_id,external_id,currency,amount,labels\n\
-                    1,Ann,USD,249.99999999,\"{\"\"currency\"\": \"\"USD\"\"}\"\n\
-                    2,Bob,ETC,0,\"{\"\"currency\"\": \"\"ETC\"\"}\"\n";
-    feed(&database, &["import", "-", "--format", "csv", "--name", "003"], accounts).expect(0, &["2 added", "1 booked"]);
-
-    let app = TestApp::start_on(database, |settings| settings.broker.enabled = false).await;
-    let accounts = json!({ "Accounts": [
-        { "ID": 1, "Name": "Ann", "CurrencyID": 1, "CurrencyName": "USD", "Amount": "249.99999999" },
-        { "ID": 2, "Name": "Bob", "CurrencyID": 4, "CurrencyName": "ETC", "Amount": "0" },
-    ] });
-    assert_eq!(app.get("/accounts").await.json(), accounts);
-    let balance = app.post("/balance", &json!({ "wallet_id": 1 })).await.json();
-    assert_eq!(balance["body"], r#"{"actual_balance":{"USD":249.99999999}}"#);
-    let paid =
-        app.post("/pay/?client=1", &json!({ "orderID": 1, "typeTXN": "withdraw", "amount": 249.99999998 })).await;
-    assert_eq!((paid.status, paid.body.as_str()), (200, ""));
-    let buyer = app.get("/account/1").await.json();
-    assert_eq!(buyer["Amount"], "0.00000001");
-    // The next account does not meet those that were imported.
-    app.post("/accounts", &json!({ "Name": "Cid", "Amount": "1", "CurrencyID": 2 })).await;
-    assert_eq!(app.get("/account/3").await.json()["Name"], "Cid");
-    assert_books_balance(&app.database.pool).await;
 }

@@ -11,8 +11,11 @@ use tokio::net::TcpStream;
 use crate::support::server::purser;
 use crate::support::{PATIENCE, TestApp, TestDatabase, poll_until};
 
-const INVOICE: &str = r#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
-const BALANCE: &str = r#"{"wallet_id":1}"#;
+/// What whoever may read may ask for.
+const BALANCES: &str = "/v1/wallets/1/balances";
+/// What whoever may write may post.
+const TRANSACTIONS: &str = "/v1/transactions";
+const INVOICE: &str = r#"{"kind":"invoice","wallet_id":1,"currency":"USD","amount":1}"#;
 
 /// Purser with authentication on and without a broker.
 async fn start_with(adjust: impl FnOnce(&mut Settings)) -> TestApp {
@@ -40,11 +43,10 @@ fn number_of(key: &str) -> &str {
 }
 
 async fn ask(app: &TestApp, credential: Option<&str>, method: Method, path: &str) -> Response {
-    let body = if path == "/balance" { BALANCE } else { INVOICE };
     let client = Client::builder().timeout(PATIENCE).build().expect("a client is made");
     let mut request = client.request(method.clone(), app.url(path)).header("content-type", "application/json");
     if method == Method::POST {
-        request = request.body(body);
+        request = request.body(INVOICE);
     }
     if let Some(credential) = credential {
         request = request.header("authorization", credential);
@@ -76,15 +78,14 @@ async fn a_key_opens_what_its_scope_allows_and_nothing_else() {
     check(Method::GET, "/readyz", [200, 200, 200, 200]).await;
     check(Method::GET, "/metrics", [401, 200, 200, 200]).await;
     check(Method::HEAD, "/metrics", [401, 200, 200, 200]).await;
-    check(Method::POST, "/balance", [401, 200, 200, 200]).await;
-    check(Method::POST, "/invoice", [401, 403, 200, 200]).await;
-    check(Method::POST, "/withdraw", [401, 403, 200, 200]).await;
+    check(Method::GET, BALANCES, [401, 200, 200, 200]).await;
+    check(Method::POST, TRANSACTIONS, [401, 403, 201, 201]).await;
     // What nobody wrote a rule for is for administrators; that nothing is served, anyone with a key may learn.
-    check(Method::GET, "/invoice", [401, 403, 403, 405]).await;
+    check(Method::DELETE, TRANSACTIONS, [401, 403, 403, 405]).await;
     check(Method::GET, "/nothing", [401, 404, 404, 404]).await;
     check(Method::GET, "//metrics", [401, 404, 404, 404]).await;
     check(Method::GET, "/metrics/", [401, 404, 404, 404]).await;
-    assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "4");
+    assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "2");
 }
 
 #[actix_rt::test]
@@ -97,28 +98,29 @@ async fn however_a_path_is_written_what_is_asked_is_what_the_route_that_serves_i
             assert_eq!(status_of_line(&app, line, key).await, expected, "{line}");
         }
     };
-    check("POST /invoice", ["403", "200"]).await;
-    check("POST /invoice?x=/balance", ["403", "200"]).await;
-    check("POST http://anywhere.example/invoice", ["403", "200"]).await;
-    check("POST /%69nvoice", ["403", "200"]).await;
-    check("POST /%69%6E%76%6f%69%63%65", ["403", "200"]).await;
+    check("POST /v1/transactions", ["403", "201"]).await;
+    // Let in, and refused there: it has no such parameter.
+    check("POST /v1/transactions?x=/v1/wallets", ["403", "400"]).await;
+    check("POST http://anywhere.example/v1/transactions", ["403", "201"]).await;
+    check("POST /v1/%74ransactions", ["403", "201"]).await;
+    check("POST /%76%31/%74%72%61%6e%73%61%63%74%69%6F%6E%73", ["403", "201"]).await;
     for line in [
-        "POST /%2569nvoice",
-        "POST /INVOICE",
-        "POST //invoice",
-        "POST /./invoice",
-        "POST /balance/../invoice",
-        "POST /healthz/%2e%2e/invoice",
-        "POST /balance%2f..%2finvoice",
-        "POST /invoice/",
-        "POST /invoice;x",
-        "POST /invoice%00",
+        "POST /v1/%2574ransactions",
+        "POST /v1/TRANSACTIONS",
+        "POST //v1/transactions",
+        "POST /./v1/transactions",
+        "POST /v1/wallets/1/balances/../../../transactions",
+        "POST /healthz/%2e%2e/v1/transactions",
+        "POST /v1/wallets%2f..%2ftransactions",
+        "POST /v1/transactions/",
+        "POST /v1/transactions;x",
+        "POST /v1/transactions%00",
     ] {
         check(line, ["404", "404"]).await;
     }
     // A method that is only nearly one is none that is served.
-    check("post /invoice", ["403", "403"]).await;
-    assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "5");
+    check("post /v1/transactions", ["403", "403"]).await;
+    assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "4");
 }
 
 /// The status of a request that starts like this: no client tidies the path up.
@@ -156,15 +158,15 @@ async fn a_credential_that_is_not_a_key_in_use_is_refused() {
         bearer(&key.to_uppercase()),
         bearer("eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."),
     ] {
-        let response = ask(&app, Some(&credential), Method::POST, "/invoice").await;
+        let response = ask(&app, Some(&credential), Method::POST, TRANSACTIONS).await;
         assert_eq!(response.status(), 401, "{credential}");
     }
-    assert_eq!(ask(&app, Some(&bearer(&key)), Method::POST, "/invoice").await.status(), 200);
+    assert_eq!(ask(&app, Some(&bearer(&key)), Method::POST, TRANSACTIONS).await.status(), 201);
     assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "1");
 }
 
 #[actix_rt::test]
-async fn a_refusal_says_how_to_be_let_in_in_the_words_of_the_route() {
+async fn a_refusal_says_how_to_be_let_in() {
     let app = start_with(|_| {}).await;
     let reader = bearer(&new_key(&app.database, "read"));
 
@@ -174,17 +176,16 @@ async fn a_refusal_says_how_to_be_let_in_in_the_words_of_the_route() {
     let problem: Value = response.json().await.expect("the body is JSON");
     assert_eq!((&problem["code"], &problem["status"]), (&json!("unauthenticated"), &json!(401)));
 
-    let response = ask(&app, Some("Bearer x"), Method::POST, "/invoice").await;
+    let response = ask(&app, Some("Bearer x"), Method::POST, TRANSACTIONS).await;
     assert_eq!(header(&response, "www-authenticate"), r#"Bearer realm="purser", error="invalid_token""#);
-    let envelope: Value = response.json().await.expect("the body is JSON");
-    assert_eq!((&envelope["operation"], &envelope["code"]), (&json!("invoice"), &json!(401)));
+    let problem: Value = response.json().await.expect("the body is JSON");
+    assert_eq!((&problem["code"], &problem["status"]), (&json!("unauthenticated"), &json!(401)));
 
-    let response = ask(&app, Some(&reader), Method::POST, "/withdraw").await;
+    let response = ask(&app, Some(&reader), Method::POST, TRANSACTIONS).await;
     let challenge = r#"Bearer realm="purser", error="insufficient_scope", scope="write""#;
     assert_eq!((response.status().as_u16(), header(&response, "www-authenticate")), (403, challenge));
-    assert_eq!(header(&response, "content-type"), "application/json");
-    let envelope: Value = response.json().await.expect("the body is JSON");
-    assert_eq!((&envelope["operation"], &envelope["code"]), (&json!("withdraw"), &json!(403)));
+    let problem: Value = response.json().await.expect("the body is JSON");
+    assert_eq!((&problem["code"], &problem["status"]), (&json!("forbidden"), &json!(403)));
     assert_eq!(app.database.fetch("SELECT count(*) FROM transactions").await, "0");
 }
 
@@ -195,7 +196,7 @@ async fn a_key_works_from_when_it_is_made_until_it_is_revoked_or_its_time_is_ove
         let what = format!("{expected} for key {}", number_of(key));
         let credential = bearer(key);
         poll_until(PATIENCE, &what, || async {
-            ask(&app, Some(&credential), Method::POST, "/balance").await.status() == expected
+            ask(&app, Some(&credential), Method::GET, BALANCES).await.status() == expected
         })
         .await;
     };
@@ -222,33 +223,35 @@ async fn while_the_keys_cannot_be_read_nobody_is_let_in_and_nobody_is_called_a_s
     })
     .await;
     let key = bearer(&new_key(&app.database, "write"));
-    assert_eq!(ask(&app, Some(&key), Method::POST, "/balance").await.status(), 200);
+    assert_eq!(ask(&app, Some(&key), Method::GET, BALANCES).await.status(), 200);
     app.database.alter("ALLOW_CONNECTIONS false").await;
     app.database.terminate_connections().await;
     poll_until(PATIENCE, "503", || async {
-        let response = ask(&app, Some(&key), Method::POST, "/balance").await;
+        let response = ask(&app, Some(&key), Method::GET, BALANCES).await;
         assert_ne!(response.status(), 401);
         response.status() == 503 && header(&response, "retry-after") == "5"
     })
     .await;
     app.database.alter("ALLOW_CONNECTIONS true").await;
-    poll_until(PATIENCE, "200", || async { ask(&app, Some(&key), Method::POST, "/balance").await.status() == 200 })
-        .await;
+    poll_until(PATIENCE, "200", || async { ask(&app, Some(&key), Method::GET, BALANCES).await.status() == 200 }).await;
 }
 
 #[actix_rt::test]
 async fn the_metrics_can_be_opened_by_a_setting() {
     let app = start_with(|settings| settings.http.metrics_open = true).await;
     assert_eq!(ask(&app, None, Method::GET, "/metrics").await.status(), 200);
-    assert_eq!(ask(&app, None, Method::POST, "/balance").await.status(), 401);
+    assert_eq!(ask(&app, None, Method::GET, BALANCES).await.status(), 401);
     // Strangers are counted under the route they asked for.
-    assert_eq!(app.metric(r#"purser_http_requests_total{method="POST",route="/balance",status="401"}"#).await, 1);
+    assert_eq!(
+        app.metric(r#"purser_http_requests_total{method="GET",route="/v1/wallets/{id}/balances",status="401"}"#).await,
+        1
+    );
 }
 
 #[actix_rt::test]
 async fn on_loopback_nobody_needs_a_key_unless_a_setting_says_so() {
     let app = start_with(|settings| settings.http.auth = AuthMode::Auto).await;
-    assert_eq!(ask(&app, None, Method::POST, "/invoice").await.status(), 200);
+    assert_eq!(ask(&app, None, Method::POST, TRANSACTIONS).await.status(), 201);
     // A key that is brought all the same does no harm, not even a bad one.
-    assert_eq!(ask(&app, Some("Bearer x"), Method::POST, "/invoice").await.status(), 200);
+    assert_eq!(ask(&app, Some("Bearer x"), Method::POST, TRANSACTIONS).await.status(), 201);
 }

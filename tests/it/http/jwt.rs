@@ -159,12 +159,20 @@ async fn start_with(issuer: &Issuer, adjust: impl FnOnce(&mut Settings)) -> Test
     .await
 }
 
-/// The status that a balance is answered with.
-async fn status(app: &TestApp, path: &str, token: &str) -> u16 {
-    let body = if path == "/balance" { r#"{"wallet_id":1}"# } else { r#"{"wallet_id":1,"ticker":"USD","amount":1}"# };
+/// The status that whoever wants to look is answered with.
+async fn status(app: &TestApp, token: &str) -> u16 {
+    status_of(|client| client.get(app.url("/v1/wallets/1/balances")), token).await
+}
+
+/// The status that whoever wants to move money is answered with.
+async fn status_of_invoice(app: &TestApp, token: &str) -> u16 {
+    let invoice = json!({ "kind": "invoice", "wallet_id": 1, "currency": "USD", "amount": 1 });
+    status_of(|client| client.post(app.url("/v1/transactions")).json(&invoice), token).await
+}
+
+async fn status_of(asked: impl FnOnce(reqwest::Client) -> reqwest::RequestBuilder, token: &str) -> u16 {
     let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client is made");
-    let request = client.post(app.url(path)).header("content-type", "application/json").bearer_auth(token).body(body);
-    request.send().await.expect("the server answers").status().as_u16()
+    asked(client).bearer_auth(token).send().await.expect("the server answers").status().as_u16()
 }
 
 #[actix_rt::test]
@@ -177,25 +185,25 @@ async fn a_token_of_the_issuer_opens_what_its_scope_allows() {
     for signer in [&first, &second] {
         for (scope, balance, invoice) in [
             ("openid purser:read", 200, 403),
-            ("purser:write", 200, 200),
-            ("purser:admin", 200, 200),
+            ("purser:write", 200, 201),
+            ("purser:admin", 200, 201),
             ("openid", 403, 403),
         ] {
             let token = signer.token(&issuer.claims(scope));
-            assert_eq!(status(&app, "/balance", &token).await, balance, "{scope}");
-            assert_eq!(status(&app, "/invoice", &token).await, invoice, "{scope}");
+            assert_eq!(status(&app, &token).await, balance, "{scope}");
+            assert_eq!(status_of_invoice(&app, &token).await, invoice, "{scope}");
         }
     }
     // A list of audiences, of which Purser is one.
     let mut claims = issuer.claims("purser:read");
     claims["aud"] = json!(["other", AUDIENCE]);
-    assert_eq!(status(&app, "/balance", &first.token(&claims)).await, 200);
+    assert_eq!(status(&app, &first.token(&claims)).await, 200);
     // Within the leeway.
     claims["exp"] = json!(now() - 5);
-    assert_eq!(status(&app, "/balance", &first.token(&claims)).await, 200);
+    assert_eq!(status(&app, &first.token(&claims)).await, 200);
     // No key named: those that fit are tried.
     let token = second.token_with(&json!({ "alg": "EdDSA" }), &issuer.claims("purser:read"));
-    assert_eq!(status(&app, "/balance", &token).await, 200);
+    assert_eq!(status(&app, &token).await, 200);
     assert_eq!(issuer.asked(), 1, "the keys are fetched once");
 }
 
@@ -212,7 +220,7 @@ async fn a_token_that_is_not_good_is_refused() {
     issuer.publish(&[signer.public(), shared, for_sealing]);
     let app = start_with(&issuer, |_| {}).await;
     let good = issuer.claims("purser:admin");
-    assert_eq!(status(&app, "/balance", &signer.token(&good)).await, 200);
+    assert_eq!(status(&app, &signer.token(&good)).await, 200);
 
     let with = |claim: &str, value: Value| {
         let mut claims = good.clone();
@@ -265,9 +273,9 @@ async fn a_token_that_is_not_good_is_refused() {
         ("no token", "a.b.c".to_owned()),
         ("nothing", String::new()),
     ] {
-        assert_eq!(status(&app, "/balance", &token).await, 401, "{what}");
+        assert_eq!(status(&app, &token).await, 401, "{what}");
     }
-    assert_eq!(status(&app, "/balance", &signer.token(&good)).await, 200);
+    assert_eq!(status(&app, &signer.token(&good)).await, 200);
 }
 
 #[actix_rt::test]
@@ -277,12 +285,12 @@ async fn a_new_key_of_the_issuer_is_found_and_an_old_one_forgotten() {
     issuer.publish(&[old.public()]);
     let app = start_with(&issuer, |settings| settings.http.jwt.keys_cache_ms = 3_600_000).await;
     let claims = issuer.claims("purser:read");
-    assert_eq!(status(&app, "/balance", &old.token(&claims)).await, 200);
-    assert_eq!(status(&app, "/balance", &new.token(&claims)).await, 401);
+    assert_eq!(status(&app, &old.token(&claims)).await, 200);
+    assert_eq!(status(&app, &new.token(&claims)).await, 401);
 
     issuer.publish(&[new.public()]);
-    poll_until(PATIENCE, "the new key", || async { status(&app, "/balance", &new.token(&claims)).await == 200 }).await;
-    assert_eq!(status(&app, "/balance", &old.token(&claims)).await, 401);
+    poll_until(PATIENCE, "the new key", || async { status(&app, &new.token(&claims)).await == 200 }).await;
+    assert_eq!(status(&app, &old.token(&claims)).await, 401);
 }
 
 #[actix_rt::test]
@@ -296,10 +304,10 @@ async fn made_up_tokens_do_not_become_requests_to_the_issuer() {
     })
     .await;
     let claims = issuer.claims("purser:read");
-    assert_eq!(status(&app, "/balance", &signer.token(&claims)).await, 200);
+    assert_eq!(status(&app, &signer.token(&claims)).await, 200);
     for number in 0..50 {
         let header = json!({ "alg": "ES256", "kid": format!("made-up-{number}") });
-        assert_eq!(status(&app, "/balance", &signer.token_with(&header, &claims)).await, 401);
+        assert_eq!(status(&app, &signer.token_with(&header, &claims)).await, 401);
     }
     assert_eq!(issuer.asked(), 1);
 }
@@ -314,8 +322,8 @@ async fn an_issuer_that_is_away_is_told_apart_from_a_bad_token() {
     })
     .await;
     let token = signer.token(&issuer.claims("purser:read"));
-    assert_eq!(status(&app, "/balance", &token).await, 503);
-    assert_eq!(status(&app, "/balance", "no token").await, 401);
+    assert_eq!(status(&app, &token).await, 503);
+    assert_eq!(status(&app, "no token").await, 401);
 }
 
 #[actix_rt::test]
@@ -325,10 +333,10 @@ async fn an_issuer_that_falls_silent_locks_nobody_out_whose_key_is_known() {
     issuer.publish(&[signer.public()]);
     let app = start_with(&issuer, |settings| settings.http.jwt.keys_cache_ms = 1).await;
     let token = signer.token(&issuer.claims("purser:read"));
-    assert_eq!(status(&app, "/balance", &token).await, 200);
+    assert_eq!(status(&app, &token).await, 200);
     issuer.is_silent.store(true, Ordering::Relaxed);
     for _ in 0..20 {
-        assert_eq!(status(&app, "/balance", &token).await, 200);
+        assert_eq!(status(&app, &token).await, 200);
     }
-    assert_eq!(status(&app, "/balance", &Signer::p256("second").token(&issuer.claims("purser:read"))).await, 401);
+    assert_eq!(status(&app, &Signer::p256("second").token(&issuer.claims("purser:read"))).await, 401);
 }

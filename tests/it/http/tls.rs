@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use purser::settings::{AuthMode, Settings};
 use reqwest::Client;
+use serde_json::json;
 
 use crate::support::server::purser;
 use crate::support::tls::Certificate;
@@ -31,9 +32,9 @@ async fn https_is_served_to_those_who_trust_the_certificate_and_plain_http_is_no
         trusting.get(format!("{https}/readyz")).send().await.is_ok_and(|response| response.status() == 200)
     })
     .await;
-    let invoice = r#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
-    let request = trusting.post(format!("{https}/invoice")).header("content-type", "application/json").body(invoice);
-    assert_eq!(request.send().await.expect("it answers").status(), 200);
+    let invoice = json!({ "kind": "invoice", "wallet_id": 1, "currency": "USD", "amount": "1" });
+    let request = trusting.post(format!("{https}/v1/transactions")).json(&invoice);
+    assert_eq!(request.send().await.expect("it answers").status(), 201);
 
     let stranger = Client::builder().timeout(PATIENCE).build().expect("a client is made");
     stranger.get(format!("{https}/healthz")).send().await.expect_err("nobody vouches for the certificate");
@@ -101,8 +102,7 @@ async fn whoever_asks_too_often_is_told_when_to_come_back_and_the_others_are_ser
     };
     let client = Client::builder().timeout(PATIENCE).build().expect("a client is made");
     let ask = async |key: &str| {
-        let request = client.post(app.url("/balance")).header("content-type", "application/json");
-        request.bearer_auth(key).body(r#"{"wallet_id":1}"#).send().await.expect("it answers")
+        client.get(app.url("/v1/wallets/1/balances")).bearer_auth(key).send().await.expect("it answers")
     };
     // Many at once, until it is too fast.
     let too_fast = async |key: &str, until_then: u16| {

@@ -38,6 +38,10 @@ async fn a_currency_is_made_found_and_renamed() {
     assert_eq!(code(&app, "GET", "/v1/currencies/a%2Fb", Value::Null).await, refused(404, "currency_unknown"));
 }
 
+fn usdt(wallet: i64, amount: &str) -> Value {
+    json!({ "kind": "invoice", "wallet_id": wallet, "currency": "USDT", "amount": amount })
+}
+
 /// The finest amount that is stored, and what the currency allows.
 async fn decimals(app: &TestApp, currency: &str) -> (String, String) {
     let used =
@@ -49,8 +53,8 @@ async fn decimals(app: &TestApp, currency: &str) -> (String, String) {
 #[tokio::test]
 async fn a_scale_is_raised_at_once_and_lowered_only_to_what_is_in_use() {
     let app = start_with(|_| {}).await;
-    let invoice = json!({ "wallet_id": 1, "ticker": "USDT", "amount": 1.125 });
-    assert_eq!(app.post("/invoice", &invoice).await.status, 200);
+    let invoice = usdt(1, "1.125");
+    assert_eq!(app.post("/v1/transactions", &invoice).await.status, 201);
     let answer = app.send("PATCH", "/v1/currencies/USDT", &json!({ "scale": 8 })).await;
     assert_eq!((answer.status, answer.json()["scale"].clone()), (200, json!(8)));
     let refused = code(&app, "PATCH", "/v1/currencies/USDT", json!({ "scale": 2 })).await;
@@ -61,16 +65,16 @@ async fn a_scale_is_raised_at_once_and_lowered_only_to_what_is_in_use() {
         (answer.status, answer.json()["scale"].clone(), answer.json()["name"].clone()),
         (200, json!(3), json!("Tether"))
     );
-    let finer = json!({ "wallet_id": 1, "ticker": "USDT", "amount": 0.0001 });
-    assert_eq!(app.post("/invoice", &finer).await.status, 400, "a copy from before is used no more");
-    assert_eq!(app.post("/invoice", &invoice).await.status, 200);
+    let finer = code(&app, "POST", "/v1/transactions", usdt(1, "0.0001")).await;
+    assert_eq!(finer, (422, "too_many_decimals".to_owned()), "a copy from before is used no more");
+    assert_eq!(app.post("/v1/transactions", &invoice).await.status, 201);
 }
 
 #[tokio::test]
 async fn no_posting_slips_by_while_a_scale_is_lowered() {
     let app = start_with(|_| {}).await;
     // From now on this instance has a copy of the currencies, by which finer amounts are right for some seconds more.
-    assert_eq!(app.post("/invoice", &json!({ "wallet_id": 1, "ticker": "USDT", "amount": 1 })).await.status, 200);
+    assert_eq!(app.post("/v1/transactions", &usdt(1, "1")).await.status, 201);
     let is_over = AtomicBool::new(false);
     let lowering = async {
         let results = futures::future::join_all(
@@ -89,9 +93,8 @@ async fn no_posting_slips_by_while_a_scale_is_lowered() {
         })
         .await;
         while !is_over.load(Ordering::Relaxed) {
-            let invoice = json!({ "wallet_id": wallet, "ticker": "USDT", "amount": 0.000_001 });
-            match app.post("/invoice", &invoice).await.status {
-                200 => done += 1,
+            match app.post("/v1/transactions", &usdt(wallet, "0.000001")).await.status {
+                201 => done += 1,
                 _ => refused += 1,
             }
         }

@@ -21,11 +21,18 @@
 //! Of the answer, the status and the whole body are compared, of its headers those that are named. A body is what stands between the empty line and
 //! the next heading, without the line ends around it; one that ends with a line end says so by `\n`. `{{time}}`, `{{uuid}}`, `{{number}}` and `{{any}}`
 //! stand for what cannot be known before; `{{name:uuid}}` gives it a name, and `{{name}}` is what had that name. A request with a body has the
-//! content type `application/json` unless it names another; `Content-Type: none` is none.
+//! content type `application/json` unless it names another; `Content-Type: none` is none. One that names its own `Content-Length` or
+//! `Transfer-Encoding` is sent as it stands, over a connection that stays open: its body may be less than what it announces.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::{PATIENCE, TestApp};
 
@@ -53,13 +60,22 @@ struct Part {
     body: String,
 }
 
-/// Goes through every golden file `tests/golden/FOLDER/PREFIX*.http`, each with an app of its own, and panics with all that was different.
-pub async fn check(folder: &str, prefix: &str, start: impl AsyncFn() -> TestApp) {
+/// What came back.
+struct Answer {
+    status: String,
+    headers: HeaderMap,
+    body: String,
+}
+
+/// Goes through every golden file `tests/golden/FOLDER/NAME.http`, each with an app of its own that is started for its name, and panics with all that
+/// was different.
+pub async fn check(folder: &str, start: impl AsyncFn(&str) -> TestApp) {
     let mut different = String::new();
-    let files = files(folder, prefix);
-    assert!(!files.is_empty(), "tests/golden/{folder} has no file that starts with {prefix:?}");
+    let files = files(folder);
+    assert!(!files.is_empty(), "tests/golden/{folder} has no golden file");
     for file in files {
-        let mut app = start().await;
+        let name = file.file_stem().expect("it ends with .http").to_string_lossy();
+        let mut app = start(&name).await;
         let mut known = HashMap::new();
         let text = std::fs::read_to_string(&file).expect("a golden file is readable");
         for exchange in parse(&text) {
@@ -73,16 +89,12 @@ pub async fn check(folder: &str, prefix: &str, start: impl AsyncFn() -> TestApp)
     assert!(different.is_empty(), "\n{different}");
 }
 
-fn files(folder: &str, prefix: &str) -> Vec<PathBuf> {
+fn files(folder: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     let entries = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("it is readable").path()).collect();
     // Rust's tests of the dialect stand beside them.
-    let is_golden = |file: &PathBuf| {
-        file.extension().is_some_and(|extension| extension == "http")
-            && file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
-    };
-    files.retain(is_golden);
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "http"));
     files.sort();
     files
 }
@@ -113,24 +125,15 @@ fn part(text: &str) -> Part {
 }
 
 async fn check_one(app: &TestApp, exchange: &Exchange, known: &mut HashMap<String, String>) -> Result<(), String> {
-    let (method, path) = exchange.request.first.split_once(' ').expect("a request names its method and its path");
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client is made");
-    let mut request = client.request(method.parse().expect("it is a method"), app.url(&fill(path, known)));
-    let mut names_type = exchange.request.body.is_empty();
-    for (name, value) in &exchange.request.headers {
-        names_type |= name.eq_ignore_ascii_case("content-type");
-        if value != "none" {
-            request = request.header(name, fill(value, known));
-        }
-    }
-    if !names_type {
-        request = request.header("content-type", "application/json");
-    }
-    let response = request.body(fill(&exchange.request.body, known)).send().await.map_err(|error| error.to_string())?;
-
-    let status = response.status().as_u16().to_string();
-    let headers = response.headers().clone();
-    let body = response.text().await.map_err(|error| error.to_string())?;
+    let frames_itself = |(name, _): &(String, String)| {
+        ["content-length", "transfer-encoding"].iter().any(|framing| name.eq_ignore_ascii_case(framing))
+    };
+    let Answer { status, headers, body } = if exchange.request.headers.iter().any(frames_itself) {
+        let answer = timeout(PATIENCE, send_as_it_stands(app, &exchange.request, known)).await;
+        answer.map_err(|_| "  no answer came".to_owned())?.map_err(|error| error.to_string())?
+    } else {
+        send(app, &exchange.request, known).await.map_err(|error| error.to_string())?
+    };
     let mut how = String::new();
     if exchange.answer.first != status {
         writeln!(how, "  status: {status}, must be {}", exchange.answer.first).expect("a string takes everything");
@@ -146,6 +149,48 @@ async fn check_one(app: &TestApp, exchange: &Exchange, known: &mut HashMap<Strin
         writeln!(how, "  body:    {body:?}\n  must be: {expected:?}").expect("a string takes everything");
     }
     if how.is_empty() { Ok(()) } else { Err(how) }
+}
+
+async fn send(app: &TestApp, asked: &Part, known: &HashMap<String, String>) -> reqwest::Result<Answer> {
+    let (method, path) = asked.first.split_once(' ').expect("a request names its method and its path");
+    let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let mut request = client.request(method.parse().expect("it is a method"), app.url(&fill(path, known)));
+    let mut names_type = asked.body.is_empty();
+    for (name, value) in &asked.headers {
+        names_type |= name.eq_ignore_ascii_case("content-type");
+        if value != "none" {
+            request = request.header(name, fill(value, known));
+        }
+    }
+    if !names_type {
+        request = request.header("content-type", "application/json");
+    }
+    let response = request.body(fill(&asked.body, known)).send().await?;
+    let (status, headers) = (response.status().as_u16().to_string(), response.headers().clone());
+    Ok(Answer { status, headers, body: response.text().await? })
+}
+
+async fn send_as_it_stands(app: &TestApp, asked: &Part, known: &HashMap<String, String>) -> std::io::Result<Answer> {
+    let headers: String = asked.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request = format!("{} HTTP/1.1\r\nHost: purser\r\n{headers}\r\n{}", asked.first, asked.body);
+    let mut connection = BufReader::new(TcpStream::connect(app.address).await?);
+    connection.write_all(fill(&request, known).as_bytes()).await?;
+
+    let mut line = String::new();
+    connection.read_line(&mut line).await?;
+    let status = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut headers = HeaderMap::new();
+    loop {
+        line.clear();
+        connection.read_line(&mut line).await?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        let name = HeaderName::from_str(name).expect("the server writes names of headers");
+        headers.insert(name, HeaderValue::from_str(value).expect("the server writes values of headers"));
+    }
+    let bytes = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; bytes];
+    connection.read_exact(&mut body).await?;
+    Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// Puts in what has a name.
