@@ -67,10 +67,14 @@ pub fn is_dialect(path: &str) -> bool {
     name.is_some_and(|name| NAMES.contains(&name))
 }
 
-/// Whether a test is one of a dialect that was taken away: `dialects::NAME::...`.
+/// Whether a test is one of a dialect that was taken away: `dialects::NAME::...`. Its settings stay, so a name that was never a dialect's is none.
 pub fn is_of_one_gone(test: &str) -> bool {
     let name = test.strip_prefix("dialects::").and_then(|rest| rest.split_once("::"));
-    name.is_some_and(|(name, _)| !NAMES.contains(&name))
+    name.is_some_and(|(name, _)| is_gone(name, NAMES, &read("config/purser.toml").text))
+}
+
+fn is_gone(name: &str, there: &[&str], defaults: &str) -> bool {
+    !there.contains(&name) && defaults.contains(&format!("\n[dialects.{name}]\n"))
 }
 
 /// The files and folders that are right below a folder.
@@ -154,7 +158,8 @@ fn each_of_these_checks_can_fail() {
     }
     let its_test = format!("dialects::{}::a_test_of_it", NAMES[0]);
     assert!(!is_of_one_gone(&its_test) && !is_of_one_gone("a_test_of_it") && !is_of_one_gone("dialects::a_test_of_it"));
-    assert!(is_of_one_gone("dialects::gone::a_test_of_it"));
+    assert!(!is_of_one_gone("dialects::misspelt::a_test_of_it"));
+    assert!(is_gone("a", &["b"], "\n[dialects.a]\n") && !is_gone("a", &["a"], "\n[dialects.a]\n"));
     let one = format!("{FOLDER}{}.rs", NAMES[0]);
     assert!(is_dialect(&one), "{one}");
     for other in [format!("{FOLDER}list.rs"), one.replace(".rs", "/words.rs"), one.replace(FOLDER, "src/http/")] {

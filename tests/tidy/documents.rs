@@ -245,9 +245,9 @@ fn each_of_these_checks_can_fail() {
     assert_eq!(missing(&page(""), paths, "file", |path| path == "README.md").len(), 3);
 
     let tests = named_tests(&page(
-        "`it::http::a_test_of_it`, `dialects::gone::a_test_of_it`, `not_a_test`, `purser_a_b_c`, `wait_for_funds_invalid`\n```\n`b_test_of_it`\n```\n`c_test_of_it`",
+        "`it::http::a_test_of_it`, `dialects::misspelt::d_test_of_it`, `not_a_test`, `purser_a_b_c`, `wait_for_funds_invalid`\n```\n`b_test_of_it`\n```\n`c_test_of_it`",
     ));
-    assert_eq!(tests, ["a_test_of_it", "c_test_of_it"]);
+    assert_eq!(tests, ["a_test_of_it", "d_test_of_it", "c_test_of_it"]);
     assert_eq!(functions(&page("fn a_b() {} // fn c\npub async fn d<T>() {}")), ["a_b", "d"]);
 
     let known = settings(&page("[a]\n# c = 1\nb = 2\n[a.d]\ne = 3"));

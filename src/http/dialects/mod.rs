@@ -1,7 +1,8 @@
 //! The older systems' interfaces: dictionaries only, one file each. Words in, words out; no rule of their own.
 //!
-//! A dialect is removed by removing its file here, its folder with all that tests it (`tests/golden`) and its line in `list.rs`. All five systems
-//! were written in Go: how Go reads is [`wire::go`](crate::wire::go).
+//! A dialect is removed by removing its file here, its folder with all that tests it (`tests/golden`) and its line in `list.rs`. Left to look after is
+//! what is about all of them: `tests/golden/together.rs`, and its settings, which nobody reads then. All five systems were written in Go: how Go reads
+//! is [`wire::go`](crate::wire::go).
 
 #[macro_use]
 mod list;

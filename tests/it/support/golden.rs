@@ -93,8 +93,11 @@ fn files(folder: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     let entries = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("it is readable").path()).collect();
-    // Rust's tests of the dialect stand beside them.
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "http"));
+    // Rust's tests of the dialect stand beside them. What is neither would be passed over in silence.
+    let ends_with = |file: &PathBuf, ending: &str| file.extension().is_some_and(|extension| extension == ending);
+    let stray = files.iter().find(|file| !ends_with(file, "http") && !ends_with(file, "rs"));
+    assert!(stray.is_none(), "{stray:?} is neither a golden file nor a Rust test");
+    files.retain(|file| ends_with(file, "http"));
     files.sort();
     files
 }
