@@ -16,7 +16,7 @@ use crate::{Options, progress};
 
 /// Two at once, on two cores: one reads and decides while the other commits. Beside a broker one is the fastest, see `engine.lanes`.
 const LANES: usize = 2;
-const BATCHES: [usize; 4] = [500, 1000, 2000, 5000];
+const BATCHES: [usize; 3] = [500, 1000, 2000];
 
 /// How much is done for one figure.
 struct Sizes {
