@@ -16,7 +16,7 @@ const CLOCK_AHEAD_MAX: Duration = Duration::seconds(10);
 /// Where a UUIDv7 holds the milliseconds since 1970.
 const MILLISECOND_SHIFT: u32 = 80;
 
-/// How far a list has come: what was read and has to wait is as much as is written in [`CLOCK_AHEAD_MAX`]. `T` is what is made of a transaction.
+/// How far a list has come: what was read and has to wait is as much as is written in `CLOCK_AHEAD_MAX`. `T` is what is made of a transaction.
 #[derive(Debug, Default)]
 pub struct Reading<T> {
     waiting: BTreeMap<(OffsetDateTime, Uuid), T>,

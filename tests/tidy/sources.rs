@@ -8,7 +8,7 @@ use crate::{TextFile, assert_none, read, sources};
 /// Longest source file, in lines: what can be read in one go.
 const LINES_MAX: usize = 500;
 /// The same of a dialect: all words of an older system are in one file, however many it had, so that it can be taken away as one.
-const DIALECT_LINES_MAX: usize = 900;
+const DIALECT_LINES_MAX: usize = 1000;
 
 /// Crates that only some modules may name, unit tests aside. `cli` starts the actix `System` of `purser serve`.
 const CRATES_ONLY_IN: &[(&str, &[&str])] = &[

@@ -1,20 +1,8 @@
 //! Who may ask what.
 //!
-//! **A new route states its scope beside its declaration**, in its module's list of rules:
-//!
-//! ```ignore
-//! /// What each route asks of its caller.
-//! pub const ACCESS: &[Rule] = &[
-//!     Rule::read("GET", "/v1/wallets/{id}"),       // look
-//!     Rule::write("POST", "/v1/transactions"),     // move money
-//!     Rule::admin("DELETE", "/v1/wallets/{id}"),   // administer
-//!     Rule::open("GET", "/openapi.json"),          // no key at all
-//! ];
-//! ```
-//!
-//! and the module's list goes into `ACCESS` in `server.rs`. The path is the pattern as actix-web knows it, scopes included, `{id}` as it is
-//! written there. A route that is forgotten is for administrators. Handlers need to do nothing; one that wants to know its caller takes
-//! `ReqData<Caller>`.
+//! **A new route states its scope where it is declared**, as an `Endpoint` of its module's table: read to look, write to
+//! move money, admin to administer, open for no key at all. What no table names is for administrators. Handlers need to do nothing; one that wants
+//! to know its caller takes `ReqData<Caller>`.
 //!
 //! A caller brings one of Purser's keys or, where an issuer is set, a token (JWT) of an identity provider, and is counted by it.
 //! This is the one place that decides: [`guard`] stands before every route, reads no body, and costs no query. It knows nothing of money.

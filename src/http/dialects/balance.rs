@@ -181,7 +181,7 @@ async fn credit(context: Data<Context>, request: HttpRequest, body: Body) -> Res
 }
 
 /// DELETE `/api/users`. That system keeps a user with operations, and every user that was made through it has one.
-async fn delete_user(context: Data<Context>, request: HttpRequest, body: Body) -> Result<HttpResponse, No> {
+async fn delete_user(context: Data<Context>, body: Body) -> Result<HttpResponse, No> {
     let user = id(&body.fields()?, "id")?;
     let unknown = || No::bad_request(format!("db: delete user: no such user with id {user}"));
     let referenced = || referenced("users", "fk_operations_user", "operations");
@@ -195,7 +195,7 @@ async fn delete_user(context: Data<Context>, request: HttpRequest, body: Body) -
         return Err(unknown());
     }
     let close = Request::Stand { wallet: WalletId(user), standing: Standing::Closed };
-    match submit(&context, close, key(&request)?).await? {
+    match submit(&context, close, None).await? {
         Ok(_) => Ok(ok()),
         // Something happened to it after all.
         Err(refused) if refused.rejection == Rejection::WalletNotEmpty => Err(referenced()),
@@ -215,7 +215,7 @@ async fn find_reserve(context: Data<Context>, body: Body) -> Result<HttpResponse
         order_id: asked.order,
         user: User { id: asked.user, balance: hundredths(available) },
         service: json!({ "id": service.id, "name": service.name }),
-        amount: number(row.amount.unwrap_or_default(), 0),
+        amount: number(reserved(&row), 0),
         purchased: is_purchased(&row),
         reserved_at: moment::render(row.created_at),
         purchased_at: row.finished_at.map(moment::render),
@@ -268,9 +268,9 @@ async fn purchase(context: Data<Context>, request: HttpRequest, body: Body) -> R
     let object = body.fields()?;
     let (asked, got, key) = (Asked::of(&object)?, amount(&object)?, key(&request)?);
     let row = asked.find(&context, key.as_ref()).await?.ok_or_else(|| asked.not_purchasable())?;
-    let stored = row.amount.unwrap_or_default();
-    if got != stored {
-        return Err(wrong_amount(stored, got));
+    // A purchase that comes again under its key is the ledger's to recognise: what it bought may have been the rest only.
+    if got != reserved(&row) && !(is_purchased(&row) && key.is_some()) {
+        return Err(wrong_amount(reserved(&row), got));
     }
     let (wallet, original) = (WalletId(asked.user), TransactionId(row.id));
     let confirm = Request::Confirm { wallet, original, amount: Some(Amount::new(got)?), rest: Rest::Released };
@@ -281,7 +281,10 @@ async fn purchase(context: Data<Context>, request: HttpRequest, body: Body) -> R
         }
         Rejection::TransactionFinal => asked.not_purchasable(),
         // Someone else confirmed a part of it.
-        Rejection::AmountExceedsUnconfirmed => wrong_amount(stored - row.confirmed.unwrap_or_default(), got),
+        Rejection::AmountExceedsUnconfirmed => {
+            let row = history::find(context.state.store.read_pool(), row.id).await?;
+            wrong_amount(row.as_ref().map_or(Decimal::ZERO, reserved), got)
+        }
         rejection => rejection.into(),
     })
 }
@@ -410,7 +413,7 @@ const DOCUMENT: Document = Document {
     title: "Balance",
     version: "1.0",
     description: "Users' balances: the interface of FlynnTaggart/balance, served by Purser. GET and DELETE carry JSON bodies, which a browser \
-        cannot send: what they ask can be tried with another client. An Idempotency-Key header makes a request safe to repeat.",
+        cannot send: what they ask can be tried with another client. An Idempotency-Key header makes a request that moves money safe to repeat.",
     rows: ROWS,
     refused: ("400", &[must("message", TEXT)]),
     schemas: SCHEMAS,
@@ -725,6 +728,12 @@ impl Asked {
 
 async fn was_purchased(context: &Context, id: Uuid) -> Result<bool, No> {
     Ok(history::find(context.state.store.read_pool(), id).await?.is_some_and(|row| is_purchased(&row)))
+}
+
+/// What of a reserve can be bought still, or was bought: a part of it may have been confirmed through `/v1`.
+fn reserved(row: &TransactionRow) -> Decimal {
+    let (amount, confirmed) = (row.amount.unwrap_or_default(), row.confirmed.unwrap_or_default());
+    if is_purchased(row) { confirmed } else { amount - confirmed }
 }
 
 fn is_purchased(row: &TransactionRow) -> bool {

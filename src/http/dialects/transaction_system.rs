@@ -37,7 +37,7 @@ pub const DIALECT: Dialect = Dialect {
     endpoints: &[
         Endpoint::new("POST", "/pay/", Scope::Write, || web::to(pay)),
         Endpoint::new("POST", "/pay", Scope::Write, || web::to(pay)),
-        Endpoint::new("POST", "/domain/pay", Scope::Write, || web::to(pay)),
+        Endpoint::new("POST", "/domain/pay", Scope::Write, || web::to(pay)).or_at("/domain/pay/"),
     ],
     refuse: |_, _, unserved| No::from(unserved).error_response(),
     start_at_zero: |_| {},

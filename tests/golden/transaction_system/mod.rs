@@ -47,7 +47,7 @@ async fn a_key_that_may_only_look_pays_nothing() {
         let request = http.post(app.url(path)).bearer_auth(key).body(r#"{"typeTXN":"deposit","amount":1}"#);
         request.send().await.expect("the server answers")
     };
-    for path in ["/pay/?client=1", "/pay?client=1", "/domain/pay?client=1"] {
+    for path in ["/pay/?client=1", "/pay?client=1", "/domain/pay?client=1", "/domain/pay/?client=1"] {
         let answer = send(path, &reader).await;
         assert_eq!(answer.status(), 403, "{path}");
         for (name, expected) in [
@@ -193,7 +193,7 @@ async fn a_currency_that_is_not_there_is_no_clients_fault() {
 #[actix_rt::test]
 async fn where_the_dialect_is_switched_off_nothing_is_served() {
     let app = start_with(|settings| settings.dialects.transaction_system.enabled = false).await;
-    for path in ["/pay/?client=1", "/pay?client=1", "/domain/pay?client=1"] {
+    for path in ["/pay/?client=1", "/pay?client=1", "/domain/pay?client=1", "/domain/pay/?client=1"] {
         let answer = app.post_bytes(path, "application/json", r#"{"typeTXN":"deposit","amount":1}"#).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (404, Some("route_unknown")), "{path}");
     }
