@@ -19,6 +19,7 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use crate::journal::{Counts, Identity, Published, Reply};
+use crate::progress;
 use crate::support::{Line, Names, poll, unique};
 
 /// Operations with a key that a publisher has open at once.
@@ -29,6 +30,8 @@ const KEYLESS_PERCENT: u32 = 15;
 const CENTS_MAX: i64 = 10_000;
 /// How long a confirm is waited for. RabbitMQ 3.10 may forget what is published to a quorum queue that has no leader yet, and never confirms it.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a connection may take to be opened. A broker that is starting may take one and never say a word, to Purser as well.
+const LINE_PATIENCE: Duration = Duration::from_secs(15);
 /// The longest that a broker may be away. More than `scripts/services.sh` waits for one to start, which can say why it does not.
 const BROKER_DEADLINE: Duration = Duration::from_secs(180);
 
@@ -120,7 +123,11 @@ impl Publisher {
     }
 
     async fn connect(&self) -> Line {
-        poll(BROKER_DEADLINE, "the broker is back", async || Line::open(&self.load.amqp_url).await.ok()).await
+        let open = async || {
+            let opened = tokio::time::timeout(LINE_PATIENCE, Line::open(&self.load.amqp_url)).await;
+            opened.inspect_err(|_| progress("a connection was begun and never answered; trying again")).ok()?.ok()
+        };
+        poll(BROKER_DEADLINE, "the broker is back", open).await
     }
 
     /// Talks over one connection until everything is said, confirmed and answered, or until the connection is lost.
