@@ -262,6 +262,9 @@ async fn readiness_waits_for_the_broker_and_can_do_without_one() {
 async fn the_metrics_of_an_operation_are_there() {
     let app = start_with(|_| {}).await;
     assert_eq!(send(asked(&app, &usd("invoice", 1, "1"))).await.0, 201);
+    // It is answered a moment before it is counted out.
+    let is_out = async || app.metric("purser_operations_in_flight").await == 0;
+    poll_until(PATIENCE, "the operation is no more in flight", is_out).await;
     let page = app.get("/metrics").await;
     assert_eq!((page.status, page.content_type.as_str()), (200, "text/plain; version=0.0.4; charset=utf-8"));
     for (line, value) in [
