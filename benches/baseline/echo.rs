@@ -3,7 +3,7 @@
 //! Its queue is declared as Purser declares its own and read with the same prefetch. It takes all deliveries that are there, answers them,
 //! and acknowledges them at once. In two ways: as one writes it, and as fast as its client library can.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use futures::{FutureExt, StreamExt};
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ExchangeDeclareOptions,
@@ -22,9 +22,8 @@ const REPLY: &[u8] = br#"{"operation":"withdraw","code":200}"#;
 pub enum Manner {
     /// Each is waited for until it is written, as the library's examples do it; then all are acknowledged.
     Plain,
-    /// All that are there are queued at once, and only the last is waited for: once it is written, all are. The fastest way that answers before it
-    /// acknowledges. (The library writes an acknowledgement before replies that are still queued, so an echo that waits for none leaves
-    /// callers without an answer when it ends in between.)
+    /// All are queued at once and not waited for. The library writes an acknowledgement before the replies it stands for, so an echo that
+    /// ends in between leaves callers without an answer: the ceiling, not a way to serve.
     Bulk,
 }
 
@@ -59,23 +58,19 @@ pub async fn run(settings: &Broker, manner: Manner) -> anyhow::Result<()> {
     let mut chunks = deliveries.ready_chunks(CHUNK);
     while let Some(chunk) = chunks.next().await {
         let mut last = None;
-        let mut rest = chunk.len();
         for delivery in chunk {
             let delivery = delivery?;
             last = Some(delivery.delivery_tag);
-            rest -= 1;
             let properties = delivery.properties;
-            let (Some(reply_to), Some(id)) = (properties.reply_to(), properties.correlation_id()) else {
-                bail!("a message came that cannot be answered");
-            };
+            let (Some(reply_to), Some(id)) = (properties.reply_to(), properties.correlation_id()) else { continue };
             let answer =
                 BasicProperties::default().with_content_type("application/json".into()).with_correlation_id(id.clone());
             let options = BasicPublishOptions::default();
             let published = channel.basic_publish("".into(), reply_to.clone(), options, REPLY, answer);
             match manner {
+                Manner::Plain => drop(published.await?),
                 // The first poll queues it.
-                Manner::Bulk if rest > 0 => drop(published.now_or_never().transpose()?),
-                Manner::Plain | Manner::Bulk => drop(published.await?),
+                Manner::Bulk => drop(published.now_or_never().transpose()?),
             }
         }
         if let Some(tag) = last {
