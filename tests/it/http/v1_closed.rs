@@ -82,43 +82,6 @@ async fn what_a_closed_wallet_answers_is_decided_for_every_operation() {
     assert_eq!(names, [None, None, Some(&json!({ "reason": "moved" }))], "its names are taken away, its label is new");
 }
 
-/// The tool that compares the server with the document expects 404 of whatever was deleted. It is told of these operations not to, and of no others.
-#[tokio::test]
-async fn the_operations_that_schemathesis_lets_answer_after_a_delete_are_those_that_do() {
-    let settings = include_str!("../../../scripts/schemathesis.toml");
-    let exempted: Vec<&str> =
-        settings.lines().filter_map(|line| line.strip_prefix("include-operation-id = ")).collect();
-    let exempted: BTreeSet<String> = serde_json::from_str(exempted[0]).expect("a list of texts is the same in JSON");
-    let answers = |method: &str, path: &str| {
-        let is_done =
-            |(asked, at, _, status): &(&str, &str, &str, u16)| (*asked, *at) == (method, path) && *status < 300;
-        method != "DELETE" && ANSWERED.iter().any(is_done)
-    };
-    let app = start_with(|_| {}).await;
-    let operations = operations(&app).await;
-    let answering = operations.iter().filter(|(method, path, _)| answers(method, path));
-    let answering: BTreeSet<String> =
-        answering.map(|(.., operation)| operation["operationId"].as_str().expect("it has an id").to_owned()).collect();
-    assert_eq!(exempted, answering);
-    let is_setting =
-        |line: &&str| !line.is_empty() && !line.starts_with('#') && !line.starts_with("include-operation-id");
-    assert_eq!(
-        settings.lines().filter(is_setting).collect::<Vec<_>>(),
-        SETTINGS,
-        "nothing else is exempted from anything"
-    );
-}
-
-/// All that `scripts/schemathesis.toml` sets, but for which operations.
-const SETTINGS: [&str; 6] = [
-    "[checks]",
-    "enabled = true",
-    "[checks.positive_data_acceptance]",
-    r#"expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]"#,
-    "[[operations]]",
-    "checks.use_after_free.enabled = false",
-];
-
 #[tokio::test]
 async fn the_history_of_a_closed_wallet_stays_and_nothing_moves() {
     let app = start_with_a_closed_wallet().await;
